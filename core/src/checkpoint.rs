@@ -1,0 +1,260 @@
+//! Named tensors on disk: safetensors, written to a temporary file and renamed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use tch::{Device, Kind, Tensor};
+
+use crate::{Error, Result};
+
+/// Tensors by name, in the order of their names.
+pub type NamedTensors = BTreeMap<String, Tensor>;
+
+/// Writes a file so that it is either the old one or the whole new one.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be written or is full.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|source| Error::Io {
+        action: "create",
+        path: folder.into(),
+        source,
+    })?;
+    let name = path
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    let write = || {
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(|e| {
+        let _ = fs::remove_file(&temporary);
+        Error::write(path, e)
+    })
+}
+
+fn dtype(kind: Kind) -> Option<Dtype> {
+    Some(match kind {
+        Kind::Float => Dtype::F32,
+        Kind::Double => Dtype::F64,
+        Kind::Half => Dtype::F16,
+        Kind::BFloat16 => Dtype::BF16,
+        Kind::Int64 => Dtype::I64,
+        Kind::Int => Dtype::I32,
+        Kind::Int16 => Dtype::I16,
+        Kind::Int8 => Dtype::I8,
+        Kind::Uint8 => Dtype::U8,
+        Kind::Bool => Dtype::BOOL,
+        _ => return None,
+    })
+}
+
+fn kind(dtype: Dtype) -> Option<Kind> {
+    Some(match dtype {
+        Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::I64 => Kind::Int64,
+        Dtype::I32 => Kind::Int,
+        Dtype::I16 => Kind::Int16,
+        Dtype::I8 => Kind::Int8,
+        Dtype::U8 => Kind::Uint8,
+        Dtype::BOOL => Kind::Bool,
+        _ => return None,
+    })
+}
+
+fn bytes_of(tensor: &Tensor) -> Vec<u8> {
+    let flat = tensor.to_device(Device::Cpu).contiguous();
+    let mut bytes = vec![0u8; flat.numel() * flat.kind().elt_size_in_bytes()];
+    flat.copy_data_u8(&mut bytes, flat.numel());
+    bytes
+}
+
+/// Saves tensors under their names with text metadata.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be written.
+pub fn save(path: &Path, tensors: &NamedTensors, metadata: &[(String, String)]) -> Result<()> {
+    let mut held = Vec::with_capacity(tensors.len());
+    for (name, tensor) in tensors {
+        let dtype = dtype(tensor.kind()).ok_or_else(|| {
+            Error::Input(format!(
+                "tensor `{name}` of kind {:?} cannot be saved",
+                tensor.kind()
+            ))
+        })?;
+        let shape = tensor
+            .size()
+            .iter()
+            .map(|d| usize::try_from(*d).unwrap_or(0))
+            .collect::<Vec<_>>();
+        held.push((name, dtype, shape, bytes_of(tensor)));
+    }
+    let view = |(name, dtype, shape, bytes): &'_ (&String, Dtype, Vec<usize>, Vec<u8>)| {
+        TensorView::new(*dtype, shape.clone(), bytes)
+            .map(|v| ((*name).clone(), v.shape().to_vec()))
+            .map(|_| ())
+    };
+    for entry in &held {
+        view(entry).map_err(|e| Error::format(path, Some(format!("tensor `{}`", entry.0)), e.to_string()))?;
+    }
+    let views = held.iter().filter_map(|(name, dtype, shape, bytes)| {
+        TensorView::new(*dtype, shape.clone(), bytes)
+            .ok()
+            .map(|v| ((*name).clone(), v))
+    });
+    let metadata = (!metadata.is_empty()).then(|| metadata.iter().cloned().collect::<HashMap<_, _>>());
+    let bytes =
+        safetensors::serialize(views, metadata).map_err(|e| Error::format(path, None, e.to_string()))?;
+    write_atomically(path, &bytes)
+}
+
+/// Loads all tensors of a `.safetensors` file and its text metadata.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be read, [`Error::Format`] when it is not a whole safetensors file.
+pub fn load(path: &Path, device: Device) -> Result<(NamedTensors, BTreeMap<String, String>)> {
+    let bytes = fs::read(path).map_err(|e| Error::read(path, e))?;
+    parse(&bytes, device).map_err(|(at, why)| Error::format(path, at, why))
+}
+
+/// Tensors and metadata of safetensors bytes; the error says where and why.
+pub fn parse(
+    bytes: &[u8],
+    device: Device,
+) -> Result<(NamedTensors, BTreeMap<String, String>), (Option<String>, String)> {
+    let whole = |e: safetensors::SafeTensorError| (None, format!("not a whole safetensors file ({e})"));
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(whole)?;
+    let metadata = header
+        .metadata()
+        .iter()
+        .flatten()
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    let file = SafeTensors::deserialize(bytes).map_err(whole)?;
+    let mut tensors = NamedTensors::new();
+    for (name, view) in file.tensors() {
+        let kind = kind(view.dtype()).ok_or_else(|| {
+            (
+                Some(format!("tensor `{name}`")),
+                format!("has unsupported type {:?}", view.dtype()),
+            )
+        })?;
+        let shape: Vec<i64> = view.shape().iter().map(|d| *d as i64).collect();
+        let tensor = Tensor::from_data_size(view.data(), &shape, kind).to_device(device);
+        tensors.insert(name, tensor);
+    }
+    Ok((tensors, metadata))
+}
+
+/// Copies `from` into the parameters and buffers `into`, name by name, without replacing the tensors.
+///
+/// # Errors
+/// [`Error::Input`] listing missing names, unknown names and shapes that differ, unless `optional` allows the name to be absent.
+pub fn copy_into(into: &NamedTensors, from: &NamedTensors, optional: impl Fn(&str) -> bool) -> Result<()> {
+    let mut wrong = Vec::new();
+    for (name, target) in into {
+        match from.get(name) {
+            None if optional(name) => {}
+            None => wrong.push(format!("`{name}` is missing")),
+            Some(source) if source.size() != target.size() => {
+                wrong.push(format!(
+                    "`{name}` has shape {:?}, expected {:?}",
+                    source.size(),
+                    target.size()
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    wrong.extend(
+        from.keys()
+            .filter(|n| !into.contains_key(*n) && !optional(n))
+            .map(|n| format!("`{n}` is unknown")),
+    );
+    if !wrong.is_empty() {
+        let more = wrong.len().saturating_sub(8);
+        wrong.truncate(8);
+        let rest = if more > 0 {
+            format!("; and {more} more")
+        } else {
+            String::new()
+        };
+        return Err(Error::Input(format!(
+            "weights do not fit: {}{rest}",
+            wrong.join("; ")
+        )));
+    }
+    tch::no_grad(|| {
+        for (name, target) in into {
+            if let Some(source) = from.get(name) {
+                target.shallow_clone().copy_(source);
+            }
+        }
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_survive_the_disk_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/er/state.safetensors");
+        let x = Tensor::randn([3, 4], tch::kind::FLOAT_CPU);
+        let n = Tensor::from_slice(&[1i64, -5]);
+        let tensors = NamedTensors::from([("x".into(), x.copy()), ("n".into(), n.copy())]);
+        save(&path, &tensors, &[("note".into(), "hello".into())]).unwrap();
+        let (back, metadata) = load(&path, Device::Cpu).unwrap();
+        assert!(back["x"].equal(&x) && back["n"].equal(&n));
+        assert_eq!(metadata["note"], "hello");
+    }
+
+    #[test]
+    fn a_truncated_file_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.safetensors");
+        let tensors = NamedTensors::from([("x".into(), Tensor::zeros([100], tch::kind::FLOAT_CPU))]);
+        save(&path, &tensors, &[]).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 7]).unwrap();
+        let error = load(&path, Device::Cpu).unwrap_err().to_string();
+        assert!(
+            error.contains("state.safetensors: not a whole safetensors file"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn weights_that_do_not_fit_are_listed() {
+        let f = tch::kind::FLOAT_CPU;
+        let into = NamedTensors::from([
+            ("a".into(), Tensor::zeros([2], f)),
+            ("b".into(), Tensor::zeros([2], f)),
+        ]);
+        let from = NamedTensors::from([
+            ("a".into(), Tensor::zeros([3], f)),
+            ("c".into(), Tensor::zeros([2], f)),
+        ]);
+        let error = copy_into(&into, &from, |_| false).unwrap_err().to_string();
+        assert!(
+            error.contains("`a` has shape [3], expected [2]; `b` is missing; `c` is unknown"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,1 @@
+//! Configuration: from YAML text and overrides to checked components.

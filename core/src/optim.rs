@@ -1,0 +1,276 @@
+//! Optimisers whose state can be saved, so that a killed training resumes bit for bit.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor, no_grad};
+
+use crate::Result;
+use crate::checkpoint::{NamedTensors, copy_into};
+
+/// Which update rule, with its constants.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "rule", deny_unknown_fields)]
+pub enum Rule {
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Momentum, `0 ..< 1`.
+        momentum: f64,
+        /// Nesterov's form of the momentum.
+        nesterov: bool,
+    },
+    /// Adam (Kingma and Ba 2015); the weight decay is added to the gradient.
+    Adam,
+    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+    AdamW,
+}
+
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
+struct Slot {
+    name: String,
+    parameter: Tensor,
+    first: Tensor,
+    second: Tensor,
+}
+
+/// An optimiser over named parameters. Its arithmetic is PyTorch's, operation by operation.
+pub struct Optimiser {
+    rule: Rule,
+    weight_decay: f64,
+    steps: i64,
+    slots: Vec<Slot>,
+}
+
+impl Optimiser {
+    /// Prepares the state for these parameters (those that require gradients).
+    pub fn new(rule: Rule, weight_decay: f64, parameters: &NamedTensors) -> Self {
+        let trainable = parameters.iter().filter(|(_, p)| p.requires_grad());
+        let slots = trainable.map(|(name, p)| Slot {
+            name: name.clone(),
+            parameter: p.shallow_clone(),
+            first: no_grad(|| p.zeros_like()),
+            second: if matches!(rule, Rule::Sgd { .. }) {
+                Tensor::new()
+            } else {
+                no_grad(|| p.zeros_like())
+            },
+        });
+        Self {
+            rule,
+            weight_decay,
+            steps: 0,
+            slots: slots.collect(),
+        }
+    }
+
+    /// Forgets the gradients.
+    pub fn zero_grad(&mut self) {
+        for slot in &mut self.slots {
+            slot.parameter.zero_grad();
+        }
+    }
+
+    /// Scales the gradients so that their joint Euclidean norm is at most `limit`, as
+    /// `torch.nn.utils.clip_grad_norm_` does, without asking the device for the norm.
+    pub fn clip_grad_norm(&mut self, limit: f64) {
+        no_grad(|| {
+            let grads: Vec<_> = self
+                .slots
+                .iter()
+                .map(|s| s.parameter.grad())
+                .filter(Tensor::defined)
+                .collect();
+            if grads.is_empty() {
+                return;
+            }
+            let norms: Vec<_> = grads.iter().map(Tensor::norm).collect();
+            let scale = (limit / (Tensor::stack(&norms, 0).norm() + 1e-6)).clamp_max(1.0);
+            for mut grad in grads {
+                let _ = grad.g_mul_(&scale);
+            }
+        });
+    }
+
+    /// One update with this learning rate; parameters without a gradient stay.
+    pub fn step(&mut self, lr: f64) {
+        self.steps += 1;
+        let (steps, decay) = (self.steps, self.weight_decay);
+        no_grad(|| {
+            for slot in &mut self.slots {
+                let grad = slot.parameter.grad();
+                if grad.defined() {
+                    update(self.rule, slot, grad, lr, decay, steps);
+                }
+            }
+        });
+    }
+
+    /// The optimiser's own state by name, sharing memory.
+    pub fn state(&self) -> NamedTensors {
+        let mut state = NamedTensors::new();
+        state.insert("steps".into(), Tensor::from_slice(&[self.steps]));
+        for slot in &self.slots {
+            state.insert(format!("first/{}", slot.name), slot.first.shallow_clone());
+            if slot.second.defined() {
+                state.insert(format!("second/{}", slot.name), slot.second.shallow_clone());
+            }
+        }
+        state
+    }
+
+    /// Goes on from a saved state.
+    ///
+    /// # Errors
+    /// When names or shapes differ.
+    pub fn load_state(&mut self, state: &NamedTensors) -> Result<()> {
+        let mut mine = self.state();
+        mine.insert("steps".into(), Tensor::from_slice(&[0i64]));
+        copy_into(&mine, state, |_| false)?;
+        self.steps = mine["steps"].int64_value(&[0]);
+        Ok(())
+    }
+}
+
+fn update(rule: Rule, slot: &mut Slot, mut grad: Tensor, lr: f64, decay: f64, steps: i64) {
+    let mut parameter = slot.parameter.shallow_clone();
+    let decoupled = matches!(rule, Rule::AdamW);
+    if decay != 0.0 && decoupled {
+        let _ = parameter.g_mul_scalar_(1.0 - lr * decay);
+    } else if decay != 0.0 {
+        grad = grad + &parameter * decay;
+    }
+    match rule {
+        Rule::Sgd { momentum, nesterov } => {
+            if momentum != 0.0 {
+                if steps == 1 {
+                    slot.first.copy_(&grad);
+                } else {
+                    let _ = slot.first.g_mul_scalar_(momentum).g_add_(&grad);
+                }
+                grad = if nesterov {
+                    grad + &slot.first * momentum
+                } else {
+                    slot.first.copy()
+                };
+            }
+            let _ = parameter.g_sub_(&(grad * lr));
+        }
+        Rule::Adam | Rule::AdamW => {
+            let _ = slot.first.lerp_(&grad, 1.0 - BETA1);
+            let _ = slot
+                .second
+                .g_mul_scalar_(BETA2)
+                .addcmul_(&grad, &(&grad * (1.0 - BETA2)));
+            let correction = |beta: f64| 1.0 - beta.powi(i32::try_from(steps).unwrap_or(i32::MAX));
+            let denominator = slot.second.sqrt() / correction(BETA2).sqrt() + EPSILON;
+            let _ = parameter.addcdiv_(&(&slot.first * (-lr / correction(BETA1))), &denominator);
+        }
+    }
+}
+
+/// How the learning rate moves over training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "shape", deny_unknown_fields)]
+pub enum Schedule {
+    /// Always the same.
+    Constant,
+    /// Up to the full rate over the first `warmup` share of the steps, then down to almost nothing, both along a
+    /// cosine ("one cycle", Smith and Topin 2018, as in PyTorch: start at 1/25, end at 1/250000 of the full rate).
+    OneCycle {
+        /// Share of the steps that rise, `0 ..< 1`.
+        warmup: f64,
+    },
+    /// Times `factor` after each of the given epochs.
+    Steps {
+        /// Epochs, counted from 1, after which the rate falls.
+        milestones: Vec<u32>,
+        /// By what it is multiplied.
+        factor: f64,
+    },
+    /// From the full rate to zero along a cosine.
+    Cosine,
+}
+
+impl Schedule {
+    /// Share of the full learning rate at a step (from 0) of `steps` in all.
+    pub fn factor(&self, step: u64, steps: u64, steps_per_epoch: u64) -> f64 {
+        let half_cosine =
+            |from: f64, to: f64, at: f64| to + (from - to) * (1.0 + (std::f64::consts::PI * at).cos()) / 2.0;
+        match self {
+            Self::Constant => 1.0,
+            Self::Cosine => half_cosine(1.0, 0.0, step as f64 / steps.max(1) as f64),
+            Self::Steps { milestones, factor } => {
+                let epoch = step / steps_per_epoch.max(1);
+                let passed = milestones.iter().filter(|m| u64::from(**m) <= epoch).count();
+                factor.powi(i32::try_from(passed).unwrap_or(i32::MAX))
+            }
+            Self::OneCycle { warmup } => {
+                let top = (warmup * steps as f64 - 1.0).max(0.0);
+                let at = step as f64;
+                if at <= top && top > 0.0 {
+                    half_cosine(1.0 / 25.0, 1.0, at / top)
+                } else {
+                    let rest = (steps as f64 - 1.0 - top).max(1.0);
+                    half_cosine(1.0, 1.0 / 250_000.0, ((at - top) / rest).min(1.0))
+                }
+            }
+        }
+    }
+}
+
+/// Learning rate that falls when a measure stops improving (PyTorch's `ReduceLROnPlateau`, mode `min`, relative threshold 1e-4).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plateau {
+    /// Learning rate now.
+    pub lr: f64,
+    /// By what it is multiplied.
+    pub factor: f64,
+    /// Epochs without improvement that are borne.
+    pub patience: u32,
+    /// Epochs after a fall in which nothing is counted.
+    pub cooldown: u32,
+    best: f64,
+    bad: u32,
+    cooling: u32,
+}
+
+impl Plateau {
+    /// Starts at `lr`.
+    pub fn new(lr: f64, factor: f64, patience: u32, cooldown: u32) -> Self {
+        Self {
+            lr,
+            factor,
+            patience,
+            cooldown,
+            best: f64::MAX,
+            bad: 0,
+            cooling: 0,
+        }
+    }
+
+    /// Takes the measure of an epoch.
+    pub fn observe(&mut self, measure: f64) {
+        if measure < self.best * (1.0 - 1e-4) {
+            self.best = measure;
+            self.bad = 0;
+        } else {
+            self.bad += 1;
+        }
+        if self.cooling > 0 {
+            self.cooling -= 1;
+            self.bad = 0;
+        }
+        if self.bad > self.patience {
+            self.lr *= self.factor;
+            self.cooling = self.cooldown;
+            self.bad = 0;
+        }
+    }
+}
+
+/// Is every value of the loss a number? Asks the device once.
+pub fn is_finite(loss: &Tensor) -> bool {
+    loss.to_kind(Kind::Double).double_value(&[]).is_finite()
+}

@@ -1,0 +1,21 @@
+//! One trait per kind of component, and one per kind of configuration.
+//!
+//! A component is two objects: its configuration (plain data, [`Send`] and [`Sync`], registered by `typetag`),
+//! which validates itself without touching anything, and the runtime part it builds ([`Send`] only, because a
+//! tensor is not [`Sync`]).
+
+mod adapter;
+mod aligner;
+mod dataset;
+mod encoder;
+mod gate;
+mod preprocessor;
+mod semantics;
+
+pub use adapter::{AdapterConfig, Observation, Task, TestTimeAdapter};
+pub use aligner::{Aligner, AlignerConfig, OracleLabels};
+pub use dataset::{Dataset, DatasetConfig, DatasetInfo, SampleInfo, SampleRole, Sequence};
+pub use encoder::{EncoderConfig, Encoding, SeenSkeletons, SkeletonEncoder};
+pub use gate::{GateConfig, GateEvidence, GzslGate};
+pub use preprocessor::PreprocessorConfig;
+pub use semantics::{SemanticProvider, SemanticsConfig, TextEncoder, TextEncoderConfig};
