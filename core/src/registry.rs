@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -163,4 +163,9 @@ pub fn clashes() -> Vec<(ComponentKind, &'static str)> {
         .windows(2)
         .filter(|pair| pair[0].kind == pair[1].kind && pair[0].name == pair[1].name);
     same.map(|pair| (pair[0].kind, pair[0].name)).collect()
+}
+
+/// Schema of a field that holds a text encoder; for `#[schemars(schema_with = "...")]`.
+pub fn text_encoder_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-component": "text-encoder" })
 }
