@@ -1,1 +1,5 @@
-//! placeholder
+//! Test-time adapters and gates for generalised zero-shot recognition: one file (or folder) each.
+//!
+//! Depends on `szar-core` alone; knows no encoder, aligner or dataset.
+
+pub mod gates;

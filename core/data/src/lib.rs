@@ -1,1 +1,7 @@
-//! placeholder
+//! Skeleton data: layouts, readers, splits, preprocessing, and the embedded procedural set.
+//!
+//! Depends on `szar-core` alone; knows no encoder.
+
+pub mod layouts;
+pub mod motion;
+pub mod readers;

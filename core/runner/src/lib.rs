@@ -1,1 +1,1 @@
-//! placeholder
+//! Composition, training, evaluation, reports.

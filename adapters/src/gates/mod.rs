@@ -1,0 +1,1 @@
+//! Gates: decide between seen and unseen.

@@ -1,0 +1,1 @@
+//! Aligners: one file (or folder) each.

@@ -1,0 +1,1 @@
+//! Skeleton encoders: one file (or folder) each.

@@ -1,0 +1,1 @@
+//! Semantic providers and text encoders: one file (or folder) each.
