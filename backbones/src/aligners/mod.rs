@@ -1,1 +1,4 @@
 //! Aligners: one file (or folder) each.
+
+pub mod eszsl;
+pub mod purls;

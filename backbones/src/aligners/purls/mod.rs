@@ -1,0 +1,236 @@
+//! `purls`: part- and phase-wise alignment of motion and text, with attention from the texts to the motion.
+//!
+//! PURLS (Zhu et al., CVPR 2024). A class has up to eight texts: four body parts, three phases, the whole. For each, a
+//! *slot* is drawn from the feature map: a mean weighted by attention that the text asks for (`partition: adaptive`), a
+//! fixed mean (`static`), or the mean of all (`global`). One head projects all slots of a sample into the space of the texts.
+//!
+//! The published evaluation asks with the text of the sample's true class, and so knows the answer in part. Here every
+//! candidate is scored with its own text as query (`query: per_class`), unless `oracle_label` is asked for by name.
+//!
+//! Letters: B samples, C candidates, S seen classes, P nodes, L slots, N channels, d width of the texts.
+
+mod attention;
+mod config;
+mod fit;
+mod golden;
+mod head;
+mod loss;
+mod network;
+mod nodes;
+mod score;
+#[cfg(test)]
+mod tests;
+
+use szar_core::checkpoint::copy_into;
+use szar_core::descriptors::{TemporalSplit, averaging};
+use szar_core::{
+    Aligner, AlignerConfig, Capabilities, EncoderSpec, Error, FeatureMap, FitContext, FitSummary,
+    Granularity, NamedTensors, OracleLabels, Result, Scores, SeenFeatures, SemanticAnchors, SkeletonLayout,
+    shape,
+};
+use tch::{Device, Kind, Tensor};
+
+pub use config::{
+    Loss, Nodes, Partition, PlateauConfig, Preset, PurlsConfig, Query, Rows, ScoreSlots, Similarity,
+    TrainingQuery,
+};
+use network::{Network, Shape};
+
+/// Where the head's input comes from.
+#[derive(Debug)]
+enum Source {
+    /// Attention over nodes.
+    Nodes(Nodes),
+    /// The mean of the whole map.
+    Mean,
+    /// Fixed averages `[L, T'·V']` over body parts and phases; known once fitted or loaded.
+    Averages { table: Tensor, known: bool },
+}
+
+/// The `purls` aligner; see the module's text.
+#[derive(Debug)]
+pub struct Purls {
+    config: PurlsConfig,
+    features: EncoderSpec,
+    slots: Vec<Granularity>,
+    width: i64,
+    source: Source,
+    network: Network,
+}
+
+impl Purls {
+    /// An aligner with random weights from libtorch's generator.
+    ///
+    /// # Errors
+    /// When a text is missing, or the partition needs a map and the features are pooled.
+    pub fn new(
+        config: &PurlsConfig,
+        features: &EncoderSpec,
+        granularities: &[Granularity],
+        width: i64,
+        device: Device,
+    ) -> Result<Self> {
+        for wanted in config.capabilities().granularities {
+            if !granularities.contains(&wanted) {
+                let known = granularities.iter().map(ToString::to_string);
+                return Err(Error::unknown("granularity", wanted.as_str(), known).context("aligner `purls`"));
+            }
+        }
+        if features.is_pooled() && config.partition != Partition::Global {
+            return Err(Error::Input(
+                "aligner `purls` needs a spatio-temporal feature map, the features are pooled; use `partition: global`".into(),
+            ));
+        }
+        let slots = config.slots();
+        let count = slots.len() as i64;
+        let source = match config.partition {
+            Partition::Global => Source::Mean,
+            Partition::Adaptive => Source::Nodes(config.nodes),
+            Partition::Static => Source::Averages {
+                table: Tensor::zeros([count, features.frames * features.joints], (Kind::Float, device)),
+                known: false,
+            },
+        };
+        let adaptive = config.partition == Partition::Adaptive;
+        let shape = Shape {
+            channels: features.channels,
+            width,
+            slots: count,
+            hidden: config.hidden,
+            attention: adaptive.then_some((config.heads, config.key_width)),
+            weighted: config.learn_weights,
+        };
+        Ok(Self {
+            config: config.clone(),
+            features: *features,
+            slots,
+            width,
+            source,
+            network: Network::new(shape, device),
+        })
+    }
+
+    /// What the head or its attention sees of a map: nodes `[B, P, N]` or slots `[B, L, N]`.
+    fn view(&self, map: &FeatureMap) -> Result<Tensor> {
+        let (_, channels, frames, joints) = map.dims();
+        let form = &self.features;
+        let fits = channels == form.channels
+            && (matches!(self.source, Source::Mean) || (frames, joints) == (form.frames, form.joints));
+        if !fits {
+            return Err(Error::Shape {
+                what: "feature map".into(),
+                got: map.values.size(),
+                want: format!("[_, {}, {}, {}]", form.channels, form.frames, form.joints),
+            });
+        }
+        let seen = match &self.source {
+            Source::Nodes(how) => nodes::nodes(map, *how),
+            Source::Mean => map.pooled().unsqueeze(1),
+            Source::Averages { table, known: true } => nodes::slots(map, table)?,
+            Source::Averages { known: false, .. } => {
+                return Err(Error::Missing(
+                    "the body parts of `purls` with `partition: static`: fit it or load its weights first"
+                        .into(),
+                ));
+            }
+        };
+        Ok(if self.config.normalise {
+            nodes::unit_rows(&seen)
+        } else {
+            seen
+        })
+    }
+
+    fn learn_layout(&mut self, layout: &SkeletonLayout) -> Result<()> {
+        if let Source::Averages { table, known } = &mut self.source {
+            let (frames, joints) = (self.features.frames, self.features.joints);
+            let averages = averaging(frames, joints, layout, &self.slots, TemporalSplit::Floor)?;
+            table.copy_(&averages);
+            *known = true;
+        }
+        Ok(())
+    }
+
+    /// Checks the anchors and gives the texts of the slots, `[C, L, d]`.
+    fn texts(&self, anchors: &SemanticAnchors) -> Result<Tensor> {
+        shape::expect(
+            "semantic anchors",
+            &anchors.values,
+            [None, None, Some(self.width)],
+        )?;
+        let chosen = anchors
+            .select(&self.slots)
+            .map_err(|e| e.context("aligner `purls`"))?;
+        Ok(chosen.values.to_kind(Kind::Float))
+    }
+}
+
+impl Aligner for Purls {
+    fn capabilities(&self) -> Capabilities {
+        self.config.capabilities()
+    }
+
+    fn fit(
+        &mut self,
+        seen: &SeenFeatures,
+        anchors: &SemanticAnchors,
+        ctx: &mut FitContext,
+    ) -> Result<FitSummary> {
+        self.learn_layout(&seen.layout)?;
+        let text = self.texts(anchors)?.detach();
+        if anchors.classes != *seen.train.labels.classes() {
+            return Err(Error::Input(
+                "the anchors are not those of the seen classes".into(),
+            ));
+        }
+        self.network.train(true);
+        let summary = fit::fit(self, seen, &text, ctx);
+        self.network.train(false);
+        summary
+    }
+
+    fn score(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Scores> {
+        self.score_by(features, anchors, None)
+    }
+
+    fn score_with_labels(
+        &self,
+        features: &FeatureMap,
+        anchors: &SemanticAnchors,
+        labels: &OracleLabels,
+    ) -> Result<Scores> {
+        if !self.config.wants_labels() {
+            return Err(Error::Input(format!(
+                "aligner `purls` with `query: {}` has no use for test labels",
+                serde_json::to_value(self.config.query)
+                    .unwrap_or_default()
+                    .as_str()
+                    .unwrap_or_default()
+            )));
+        }
+        shape::expect("labels", &labels.0, [Some(features.dims().0)])?;
+        self.score_by(features, anchors, Some(&labels.0))
+    }
+
+    fn state(&self) -> NamedTensors {
+        let mut state = self.network.state();
+        if let Source::Averages { table, .. } = &self.source {
+            state.insert("pool".into(), table.shallow_clone());
+        }
+        state
+    }
+
+    /// Also takes a Lightning checkpoint's names (`model.` in front) and leaves out the text encoder in it (`clip.`).
+    fn load_state(&mut self, state: &NamedTensors) -> Result<()> {
+        let plain = |name: &String| name.strip_prefix("model.").unwrap_or(name).to_owned();
+        let own = state
+            .iter()
+            .map(|(name, tensor)| (plain(name), tensor.shallow_clone()));
+        let own = own.filter(|(name, _)| !name.starts_with("clip.")).collect();
+        copy_into(&self.state(), &own, |_| false)?;
+        if let Source::Averages { known, .. } = &mut self.source {
+            *known = true;
+        }
+        Ok(())
+    }
+}
