@@ -3,3 +3,4 @@
 //! Depends on `szar-core` alone; knows no encoder, aligner or dataset.
 
 pub mod gates;
+pub mod skeleton_cache;

@@ -1,0 +1,336 @@
+//! `entropy`: takes a sample for a seen class when a posterior is certain of it.
+//!
+//! Source: DynaPURLS (arXiv 2512.11941), `H(p) < δ` is seen, with p over all candidates; SCoPLe takes p over the seen
+//! candidates alone. Choosing δ as a quantile of the entropies of seen validation samples is ours.
+//!
+//! | symbol | here        | shape    | meaning                                  |
+//! |--------|-------------|----------|------------------------------------------|
+//! | `p`    |             | `[B, S]` | posterior of the encoder or the aligner  |
+//! | `H`    | [`entropy`] | `[B]`    | `−Σ p log p`, nats                       |
+//! | `δ`    | `threshold` | scalar   | strictly below it, the sample is seen    |
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use szar_core::{
+    BuildContext, ClassList, Column, ComponentInfo, ComponentKind, Error, GateConfig, GateEvidence, GzslGate,
+    Mark, Problems, Result, host,
+};
+use tch::{Kind, Tensor};
+
+/// Probabilities below this count as this inside the logarithm.
+const MIN_PROBABILITY: f64 = 1e-12;
+
+/// Whose posterior is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// That of the encoder's own classifier, over the seen classes.
+    #[default]
+    Encoder,
+    /// That of the scores after the adapters.
+    Aligner,
+}
+
+/// Which columns of the aligner's scores the posterior runs over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Support {
+    /// Seen and unseen (DynaPURLS).
+    #[default]
+    All,
+    /// The seen alone (SCoPLe).
+    Seen,
+}
+
+/// Who names the class of a sample that was taken for seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Classifier {
+    /// The encoder's own classifier.
+    #[default]
+    Encoder,
+    /// The scores after the adapters.
+    Aligner,
+}
+
+/// Options of the `entropy` gate.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EntropyGateConfig {
+    /// Whose posterior is judged. Default: encoder (ours); the paper judges the aligner's.
+    pub source: Source,
+    /// Columns that the aligner's posterior runs over. Default: the paper's all.
+    pub support: Support,
+    /// Share of seen validation samples to be taken for seen; above 0, up to 1. Default: 0.8 (ours).
+    pub keep: f64,
+    /// The threshold itself, in nats, instead of one from validation; above 0. Default: none.
+    pub threshold: Option<f64>,
+    /// Who names the class of samples taken for seen. Default: encoder (ours).
+    pub classify: Classifier,
+}
+
+impl Default for EntropyGateConfig {
+    fn default() -> Self {
+        Self {
+            source: Source::Encoder,
+            support: Support::All,
+            keep: 0.8,
+            threshold: None,
+            classify: Classifier::Encoder,
+        }
+    }
+}
+
+#[typetag::serde(name = "entropy")]
+impl GateConfig for EntropyGateConfig {
+    fn validate(&self, problems: &mut Problems) {
+        let keep = self.keep;
+        let why = || format!("must be above 0 and at most 1, got {keep}");
+        problems.check(keep > 0.0 && keep <= 1.0, "keep", why);
+        if let Some(threshold) = self.threshold {
+            let why = || format!("must be above 0, got {threshold}");
+            problems.check(threshold > 0.0 && threshold.is_finite(), "threshold", why);
+        }
+    }
+
+    fn needs_encoder_logits(&self) -> bool {
+        self.source == Source::Encoder || self.classify == Classifier::Encoder
+    }
+
+    fn marks(&self) -> Vec<Mark> {
+        let given = |threshold| {
+            Mark::note(format!(
+                "entropy gate: threshold {threshold} was given, not chosen on validation data"
+            ))
+        };
+        self.threshold.map(given).into_iter().collect()
+    }
+
+    fn build(&self, _: &ClassList, _: &BuildContext) -> Result<Box<dyn GzslGate>> {
+        Ok(Box::new(EntropyGate {
+            options: self.clone(),
+            threshold: self.threshold,
+        }))
+    }
+}
+
+inventory::submit! {
+    ComponentInfo::new::<EntropyGateConfig>(
+        ComponentKind::Gate,
+        "entropy",
+        "Takes a sample for seen when the posterior over the classes has little entropy.",
+        "DynaPURLS, arXiv 2512.11941",
+    )
+}
+
+/// Entropy of the softmax of each row, in nats.
+///
+/// # Shapes
+/// - `logits`: `[B, S]`, any scale
+/// - result: `[B]` f32, `0 ..= ln S`
+pub fn entropy(logits: &Tensor) -> Tensor {
+    let posterior = logits.softmax(-1, Kind::Float);
+    let terms = &posterior * posterior.clamp_min(MIN_PROBABILITY).log();
+    -terms.sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)
+}
+
+#[derive(Debug)]
+struct EntropyGate {
+    options: EntropyGateConfig,
+    threshold: Option<f64>,
+}
+
+fn columns(logits: &Tensor, wanted: &[Column]) -> Tensor {
+    let index: Vec<i64> = wanted.iter().map(|c| c.0 as i64).collect();
+    logits.index_select(1, &Tensor::from_slice(&index).to_device(logits.device()))
+}
+
+fn of_encoder(evidence: &GateEvidence) -> Result<Tensor> {
+    let logits = evidence.encoder_logits.ok_or_else(|| {
+        Error::Missing("logits of an encoder that classifies the seen classes, for the entropy gate".into())
+    })?;
+    let rows = evidence.scores.logits.size()[0];
+    szar_core::shape::expect(
+        "encoder logits",
+        logits,
+        [Some(rows), Some(evidence.seen.len() as i64)],
+    )?;
+    Ok(logits.shallow_clone())
+}
+
+impl GzslGate for EntropyGate {
+    fn fit(&mut self, validation: &GateEvidence) -> Result<BTreeMap<String, f64>> {
+        let threshold = match self.options.threshold {
+            Some(threshold) => threshold,
+            None => quantile(host::to_f64(&self.unseen_score(validation)?), self.options.keep)?,
+        };
+        self.threshold = Some(threshold);
+        Ok([("threshold".to_owned(), threshold)].into())
+    }
+
+    fn takes_for_seen(&self, evidence: &GateEvidence) -> Result<Tensor> {
+        let threshold = self
+            .threshold
+            .ok_or_else(|| Error::Missing("a threshold: the entropy gate was not fitted".into()))?;
+        Ok(self.unseen_score(evidence)?.to_kind(Kind::Double).lt(threshold))
+    }
+
+    fn unseen_score(&self, evidence: &GateEvidence) -> Result<Tensor> {
+        let scores = &evidence.scores.logits;
+        Ok(match (self.options.source, self.options.support) {
+            (Source::Encoder, _) => entropy(&of_encoder(evidence)?),
+            (Source::Aligner, Support::All) => entropy(scores),
+            (Source::Aligner, Support::Seen) => entropy(&columns(scores, evidence.seen)),
+        })
+    }
+
+    fn seen_logits(&self, evidence: &GateEvidence) -> Result<Tensor> {
+        match self.options.classify {
+            Classifier::Encoder => of_encoder(evidence),
+            Classifier::Aligner => Ok(columns(&evidence.scores.logits, evidence.seen)),
+        }
+    }
+}
+
+/// The value below which the share `keep` lies, linear between neighbours; just above the largest for all of them.
+fn quantile(mut values: Vec<f64>, keep: f64) -> Result<f64> {
+    values.retain(|v| v.is_finite());
+    values.sort_by(f64::total_cmp);
+    let Some(largest) = values.last() else {
+        return Err(Error::Input(
+            "the entropy gate has no validation sample of a seen class to be fitted on".into(),
+        ));
+    };
+    let at = keep * (values.len() - 1) as f64;
+    let (low, part) = (at.floor() as usize, at.fract());
+    let Some(next) = values.get(low + 1) else {
+        return Ok(largest.next_up());
+    };
+    Ok(values[low] + part * (next - values[low]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use szar_core::{Scores, testing};
+    use tch::kind::FLOAT_CPU;
+
+    const SEEN: [Column; 2] = [Column(0), Column(2)];
+    const UNSEEN: [Column; 2] = [Column(1), Column(3)];
+
+    fn gate(options: EntropyGateConfig) -> Box<dyn GzslGate> {
+        options
+            .build(&testing::classes(4), &testing::build_context())
+            .unwrap()
+    }
+
+    fn with<T>(scores: Tensor, encoder: Option<&Tensor>, use_it: impl FnOnce(&GateEvidence) -> T) -> T {
+        let scores = Scores { logits: scores };
+        use_it(&GateEvidence {
+            scores: &scores,
+            seen: &SEEN,
+            unseen: &UNSEEN,
+            encoder_logits: encoder,
+        })
+    }
+
+    #[test]
+    fn the_entropy_of_known_posteriors() {
+        let even = entropy(&Tensor::zeros([1, 4], FLOAT_CPU)).double_value(&[0]);
+        assert!((even - 4f64.ln()).abs() < 1e-6);
+        let sure = entropy(&Tensor::from_slice(&[1000f32, 0.0, -1000.0]).reshape([1, 3])).double_value(&[0]);
+        assert!(sure.abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_share_to_keep_is_taken_for_seen() {
+        let encoder =
+            Tensor::linspace(0.0, 4.0, 101, FLOAT_CPU).unsqueeze(1) * Tensor::from_slice(&[1f32, 0.0]);
+        for keep in [0.3, 0.8, 1.0] {
+            let mut gate = gate(EntropyGateConfig {
+                keep,
+                ..Default::default()
+            });
+            let (constants, seen) = with(Tensor::zeros([101, 4], FLOAT_CPU), Some(&encoder), |e| {
+                (gate.fit(e).unwrap(), gate.takes_for_seen(e).unwrap())
+            });
+            let share = seen.sum(Kind::Int64).int64_value(&[]) as f64 / 101.0;
+            assert!((share - keep).abs() < 0.011, "{keep}: {share}");
+            assert!(constants["threshold"] > 0.0);
+        }
+    }
+
+    #[test]
+    fn support_seen_ignores_the_unseen_columns() {
+        let scores = Tensor::from_slice(&[9f32, 9.0, 0.0, 0.0]).reshape([1, 4]);
+        let judged = |support| {
+            let gate = gate(EntropyGateConfig {
+                source: Source::Aligner,
+                support,
+                ..Default::default()
+            });
+            with(scores.copy(), None, |e| {
+                gate.unseen_score(e).unwrap().double_value(&[0])
+            })
+        };
+        assert!(judged(Support::All) > 0.69 && judged(Support::Seen) < 0.01);
+    }
+
+    #[test]
+    fn seen_samples_are_named_by_whom_the_options_say() {
+        let (scores, encoder) = (Tensor::randn([3, 4], FLOAT_CPU), Tensor::randn([3, 2], FLOAT_CPU));
+        let own = gate(EntropyGateConfig {
+            classify: Classifier::Aligner,
+            ..Default::default()
+        });
+        let by_aligner = with(scores.copy(), None, |e| own.seen_logits(e).unwrap());
+        assert!(by_aligner.equal(&scores.index_select(1, &Tensor::from_slice(&[0i64, 2]))));
+        let other = gate(EntropyGateConfig::default());
+        assert!(with(scores, Some(&encoder), |e| other.seen_logits(e).unwrap()).equal(&encoder));
+    }
+
+    #[test]
+    fn what_is_missing_is_an_error() {
+        let mut gate = gate(EntropyGateConfig::default());
+        let scores = || Tensor::zeros([2, 4], FLOAT_CPU);
+        let unfitted = with(scores(), None, |e| {
+            gate.takes_for_seen(e).unwrap_err().to_string()
+        });
+        assert!(unfitted.contains("was not fitted"), "{unfitted}");
+        let alone = with(scores(), None, |e| gate.fit(e).unwrap_err().to_string());
+        assert!(alone.contains("encoder that classifies"), "{alone}");
+        let none = with(
+            Tensor::zeros([0, 4], FLOAT_CPU),
+            Some(&Tensor::zeros([0, 2], FLOAT_CPU)),
+            |e| gate.fit(e).unwrap_err().to_string(),
+        );
+        assert!(none.contains("no validation sample"), "{none}");
+    }
+
+    #[test]
+    fn options_are_judged() {
+        let mut problems = Problems::new();
+        let options = EntropyGateConfig {
+            keep: 0.0,
+            threshold: Some(f64::NAN),
+            ..Default::default()
+        };
+        options.validate(&mut problems);
+        assert_eq!(problems.len(), 2);
+        let only_aligner = EntropyGateConfig {
+            source: Source::Aligner,
+            classify: Classifier::Aligner,
+            ..Default::default()
+        };
+        assert!(!only_aligner.needs_encoder_logits());
+        assert!(
+            EntropyGateConfig {
+                source: Source::Aligner,
+                ..Default::default()
+            }
+            .needs_encoder_logits()
+        );
+    }
+}
