@@ -4,4 +4,7 @@
 
 pub mod layouts;
 pub mod motion;
+pub mod preprocess;
 pub mod readers;
+pub mod splits;
+pub mod store;

@@ -1,1 +1,18 @@
-//! Readers, one per format.
+//! Readers, one per format. Each is a dataset component that ends in sequences held in memory.
+
+mod files;
+mod florence3d;
+mod mat5;
+mod msr_action3d;
+mod npy;
+mod quality;
+mod recorded;
+mod skeleton_npz;
+pub(crate) mod text;
+mod utkinect;
+
+pub use florence3d::Florence3dConfig;
+pub use msr_action3d::MsrAction3dConfig;
+pub use quality::Exclusion;
+pub use skeleton_npz::SkeletonNpzConfig;
+pub use utkinect::UtKinectConfig;
