@@ -25,7 +25,7 @@ pub enum Error {
     Format {
         /// The file.
         path: PathBuf,
-        /// Line, array or field inside it.
+        /// Line, array or field inside it; `line:column` (`14:12`) follows the path as editors like it.
         at: Option<String>,
         /// What was expected and what was found.
         why: String,
@@ -87,11 +87,19 @@ struct Place<'a> {
 impl std::fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.path.display())?;
-        if let Some(at) = self.at {
-            write!(f, ", {at}")?;
+        match self.at {
+            Some(at) if is_line_and_column(at) => write!(f, ":{at}"),
+            Some(at) => write!(f, ", {at}"),
+            None => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// `14:12`, which editors find behind a file name when only a colon is between.
+fn is_line_and_column(at: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    at.split_once(':')
+        .is_some_and(|(line, column)| number(line) && number(column))
 }
 
 /// `; did you mean ...` for a near name, else the names there are.

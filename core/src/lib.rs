@@ -24,6 +24,7 @@ pub mod types;
 
 pub use checkpoint::NamedTensors;
 pub use component::{BuildContext, Capabilities, EncoderSpec, FeatureNeed, InputSpec, Mark, Requirements};
+pub use config::{Evaluation, FieldDoc, Pipeline, Resolved, Stream, StreamOrder, Validation};
 pub use device::{DeviceChoice, Precision};
 pub use error::{Error, Result};
 pub use problems::{Problem, Problems};

@@ -129,6 +129,11 @@ impl Problems {
         self.list.iter()
     }
 
+    /// Each mistake as one paragraph, to be printed one below the other.
+    pub fn paragraphs(&self) -> impl Iterator<Item = String> {
+        self.list.iter().map(Problem::to_string)
+    }
+
     /// The mistakes, to fill in their origins.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Problem> {
         self.list.iter_mut()
@@ -151,17 +156,30 @@ impl Problems {
     }
 }
 
+/// The first line of the message, the place, the rest of the message (lists of known names) and the advice:
+///
+/// ```text
+/// unknown adapter `skeleton-cach`
+///   at configs/utkinect.yaml:14:12, `adapters[0].type`
+///   known adapters: none, skeleton-cache, tent
+///
+/// hint: did you mean `skeleton-cache`?
+/// ```
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.message)?;
+        let mut lines = self.message.lines();
+        f.write_str(lines.next().unwrap_or_default())?;
         match (&self.origin, self.field.is_empty()) {
             (Some(origin), false) => write!(f, "\n  at {origin}, `{}`", self.field)?,
             (Some(origin), true) => write!(f, "\n  at {origin}")?,
             (None, false) => write!(f, "\n  at `{}`", self.field)?,
             (None, true) => {}
         }
+        for line in lines {
+            write!(f, "\n  {line}")?;
+        }
         if let Some(hint) = &self.hint {
-            write!(f, "\n  hint: {hint}")?;
+            write!(f, "\n\nhint: {hint}")?;
         }
         Ok(())
     }
@@ -170,15 +188,9 @@ impl fmt::Display for Problem {
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.list.len() > 1 {
-            writeln!(f, "{} problems in the configuration", self.list.len())?;
+            write!(f, "{} problems in the configuration\n\n", self.list.len())?;
         }
-        for (i, problem) in self.list.iter().enumerate() {
-            if i > 0 {
-                writeln!(f)?;
-            }
-            write!(f, "{problem}")?;
-        }
-        Ok(())
+        f.write_str(&self.paragraphs().collect::<Vec<_>>().join("\n\n"))
     }
 }
 
@@ -193,5 +205,20 @@ mod tests {
             p.scoped("[0]", |p| p.add("capacity", "must be at least 1"))
         });
         assert_eq!(problems.iter().next().unwrap().field, "adapters[0].capacity");
+    }
+
+    #[test]
+    fn the_first_line_stands_alone_and_the_place_follows() {
+        let problem = Problem {
+            field: "adapters[0].type".into(),
+            message: "unknown adapter `ten`\nknown adapters: none, tent".into(),
+            hint: Some("did you mean `tent`?".into()),
+            origin: Some(Origin::Override("adapters.0.type=ten".into())),
+        };
+        assert_eq!(
+            problem.to_string(),
+            "unknown adapter `ten`\n  at --set adapters.0.type=ten, `adapters[0].type`\n  \
+             known adapters: none, tent\n\nhint: did you mean `tent`?"
+        );
     }
 }

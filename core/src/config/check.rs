@@ -1,0 +1,212 @@
+//! Do the parts fit each other? Decided from their options alone, before any data is read.
+
+use super::pipeline::{Evaluation, Pipeline, Plain};
+use crate::component::{self, Capabilities, EncoderSpec, FeatureNeed, InputSpec};
+use crate::problems::Problems;
+use crate::{
+    AdapterConfig, AlignerConfig, DatasetConfig, EncoderConfig, GateConfig, Granularity, PreprocessorConfig,
+    SemanticsConfig,
+};
+
+/// Adds everything that is wrong with a pipeline: each component's options alone, then what one component needs
+/// and another does not give. Touches no file and no device.
+pub fn check(pipeline: &Pipeline, problems: &mut Problems) {
+    let parts = Parts {
+        plain: Some((Plain::of(pipeline), true)),
+        dataset: Some((&*pipeline.dataset, true)),
+        preprocess: Some((&*pipeline.preprocess, true)),
+        encoder: Some((&*pipeline.encoder, true)),
+        semantics: Some((&*pipeline.semantics, true)),
+        aligner: Some((&*pipeline.aligner, true)),
+        adapters: pipeline.adapters.iter().map(|a| Some((&**a, true))).collect(),
+        gate: pipeline.gate.as_deref().map(|g| (g, true)),
+        has_gate: pipeline.gate.is_some(),
+    };
+    parts.check(problems);
+}
+
+/// A part that was read, and whether it was read whole.
+pub(crate) type Read<T> = Option<(T, bool)>;
+
+/// A pipeline of which parts may be missing or incomplete, because (some of) their fields were refused before.
+pub(crate) struct Parts<'a> {
+    pub plain: Read<Plain>,
+    pub dataset: Read<&'a dyn DatasetConfig>,
+    pub preprocess: Read<&'a dyn PreprocessorConfig>,
+    pub encoder: Read<&'a dyn EncoderConfig>,
+    pub semantics: Read<&'a dyn SemanticsConfig>,
+    pub aligner: Read<&'a dyn AlignerConfig>,
+    pub adapters: Vec<Read<&'a dyn AdapterConfig>>,
+    pub gate: Read<&'a dyn GateConfig>,
+    /// A gate is written down, sound or not.
+    pub has_gate: bool,
+}
+
+/// Validates one part; it stays only when it is whole and nothing is wrong with it, so that no later check
+/// stumbles over it.
+macro_rules! validated {
+    ($part:expr, $scope:expr, $problems:expr) => {
+        $part.and_then(|(part, whole)| {
+            let before = $problems.len();
+            $problems.scoped($scope, |p| part.validate(p));
+            (whole && $problems.len() == before).then_some(part)
+        })
+    };
+}
+
+impl Parts<'_> {
+    /// Adds what is wrong with the parts and between them.
+    pub fn check(self, problems: &mut Problems) {
+        if let Some((plain, _)) = &self.plain {
+            plain.validate(problems);
+        }
+        let each = self.adapters.into_iter().enumerate();
+        let sound = Sound {
+            dataset: validated!(self.dataset, "dataset", problems),
+            preprocess: validated!(self.preprocess, "preprocess", problems),
+            encoder: validated!(self.encoder, "encoder", problems),
+            semantics: validated!(self.semantics, "semantics", problems),
+            aligner: validated!(self.aligner, "aligner", problems),
+            gate: validated!(self.gate, "gate", problems),
+            adapters: each
+                .map(|(i, adapter)| validated!(adapter, &format!("adapters[{i}]"), problems))
+                .collect(),
+        };
+        sound.texts(problems);
+        let spec = sound.encoder_spec();
+        sound.features(spec.as_ref(), problems);
+        sound.adapt(spec.as_ref(), problems);
+        sound.gating(spec.as_ref(), problems);
+        if let Some((plain, _)) = self.plain.filter(|_| !self.has_gate) {
+            gateless(&plain, problems);
+        }
+    }
+}
+
+/// gzsl cannot be evaluated without a gate.
+fn gateless(plain: &Plain, problems: &mut Problems) {
+    if let Some(i) = plain.evaluate.iter().position(|e| *e == Evaluation::Gzsl) {
+        problems.add_with_hint(
+            &format!("evaluate[{i}]"),
+            "evaluate asks for gzsl, but there is no gate",
+            "add a `gate:` block, or take gzsl out of `evaluate`",
+        );
+    }
+}
+
+/// The parts that nothing is wrong with.
+struct Sound<'a> {
+    dataset: Option<&'a dyn DatasetConfig>,
+    preprocess: Option<&'a dyn PreprocessorConfig>,
+    encoder: Option<&'a dyn EncoderConfig>,
+    semantics: Option<&'a dyn SemanticsConfig>,
+    aligner: Option<&'a dyn AlignerConfig>,
+    adapters: Vec<Option<&'a dyn AdapterConfig>>,
+    gate: Option<&'a dyn GateConfig>,
+}
+
+impl Sound<'_> {
+    /// Does the aligner get the texts it wants, in the width it wants?
+    fn texts(&self, problems: &mut Problems) {
+        let (Some(semantics), Some(aligner)) = (self.semantics, self.aligner) else {
+            return;
+        };
+        let (from, to) = (semantics.typetag_name(), aligner.typetag_name());
+        if let (Some(gives), Some(wants)) = (semantics.width(), aligner.width())
+            && gives != wants
+        {
+            problems.add_with_hint(
+                "aligner",
+                format!("aligner `{to}` wants anchors of width {wants}, semantics `{from}` gives {gives}"),
+                format!("choose a text encoder of width {wants}, or train the aligner anew for {gives}"),
+            );
+        }
+        let offered = semantics.granularities();
+        let wanted = aligner.capabilities().granularities;
+        let lacking: Vec<_> = wanted.iter().filter(|g| !offered.contains(g)).collect();
+        if !lacking.is_empty() {
+            let message = format!(
+                "aligner `{to}` uses the texts {}, semantics `{from}` has no {}",
+                names(&wanted),
+                names(lacking.iter().copied())
+            );
+            problems.add_with_hint(
+                "aligner",
+                format!("{message}\n`{from}` gives: {}", names(&offered)),
+                "choose semantics that give these texts, or an aligner that does without",
+            );
+        }
+    }
+
+    /// What the encoder will give, when the options alone tell.
+    fn encoder_spec(&self) -> Option<EncoderSpec> {
+        let (layout, persons) = self.dataset?.layout()?;
+        let input = InputSpec {
+            layout,
+            persons,
+            frames: self.preprocess?.frames(),
+            seen_classes: 1,
+        };
+        Some(self.encoder?.spec(&input))
+    }
+
+    fn features(&self, spec: Option<&EncoderSpec>, problems: &mut Problems) {
+        let (Some(encoder), Some(aligner), Some(spec)) = (self.encoder, self.aligner, spec) else {
+            return;
+        };
+        if aligner.capabilities().features == FeatureNeed::Map && spec.is_pooled() {
+            problems.add(
+                "aligner",
+                format!(
+                    "aligner `{}` needs a spatio-temporal feature map, encoder `{}` gives pooled features",
+                    aligner.typetag_name(),
+                    encoder.typetag_name()
+                ),
+            );
+        }
+    }
+
+    fn adapt(&self, spec: Option<&EncoderSpec>, problems: &mut Problems) {
+        let Some(aligner) = self.aligner else { return };
+        let offers: Capabilities = aligner.capabilities();
+        let encoder = self.encoder.zip(spec).map(|(e, spec)| (e.typetag_name(), spec));
+        for (i, adapter) in self.adapters.iter().enumerate() {
+            let Some(adapter) = adapter else { continue };
+            let (name, needs) = (adapter.typetag_name(), adapter.requirements());
+            problems.scoped(&format!("adapters[{i}]"), |p| {
+                component::negotiate(name, &needs, encoder, (aligner.typetag_name(), &offers), p);
+                let layout = self.dataset.and_then(|d| d.layout());
+                if let Some((layout, _)) = layout.filter(|(l, _)| needs.parts && l.parts.is_empty()) {
+                    p.add(
+                        "",
+                        format!(
+                            "adapter `{name}` needs body parts, layout `{}` names none",
+                            layout.name
+                        ),
+                    );
+                }
+            });
+        }
+    }
+
+    fn gating(&self, spec: Option<&EncoderSpec>, problems: &mut Problems) {
+        if let (Some(gate), Some(encoder), Some(spec)) = (self.gate, self.encoder, spec)
+            && gate.needs_encoder_logits()
+            && !spec.classifies
+        {
+            problems.add(
+                "gate",
+                format!(
+                    "gate `{}` needs an encoder that classifies the seen classes, encoder `{}` does not",
+                    gate.typetag_name(),
+                    encoder.typetag_name()
+                ),
+            );
+        }
+    }
+}
+
+fn names<'a>(list: impl IntoIterator<Item = &'a Granularity>) -> String {
+    let names: Vec<_> = list.into_iter().map(Granularity::as_str).collect();
+    names.join(", ")
+}
