@@ -2,10 +2,11 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::Result;
 use crate::checkpoint::{NamedTensors, copy_into};
+use crate::host::{slice, slice_mut};
 
 /// Which update rule, with its constants.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -157,16 +158,53 @@ fn update(rule: Rule, slot: &mut Slot, mut grad: Tensor, lr: f64, decay: f64, st
             }
             let _ = parameter.g_sub_(&(grad * lr));
         }
-        Rule::Adam | Rule::AdamW => {
-            let _ = slot.first.lerp_(&grad, 1.0 - BETA1);
-            let _ = slot
-                .second
-                .g_mul_scalar_(BETA2)
-                .addcmul_(&grad, &(&grad * (1.0 - BETA2)));
-            let correction = |beta: f64| 1.0 - beta.powi(i32::try_from(steps).unwrap_or(i32::MAX));
-            let denominator = slot.second.sqrt() / correction(BETA2).sqrt() + EPSILON;
-            let _ = parameter.addcdiv_(&(&slot.first * (-lr / correction(BETA1))), &denominator);
-        }
+        Rule::Adam | Rule::AdamW => adam(slot, &mut parameter, &grad, lr, steps),
+    }
+}
+
+fn adam(slot: &mut Slot, parameter: &mut Tensor, grad: &Tensor, lr: f64, steps: i64) {
+    let correction = |beta: f64| 1.0 - beta.powi(i32::try_from(steps).unwrap_or(i32::MAX));
+    let rate = lr / correction(BETA1);
+    let root = correction(BETA2).sqrt();
+    let plain = |t: &Tensor| t.is_contiguous() && t.kind() == Kind::Float && t.device() == Device::Cpu;
+    if [&*parameter, grad, &slot.first, &slot.second]
+        .into_iter()
+        .all(plain)
+    {
+        let moments = (slice_mut(&mut slot.first), slice_mut(&mut slot.second));
+        adam_in_one_pass(
+            slice_mut(parameter),
+            slice(grad),
+            moments,
+            rate as f32,
+            root as f32,
+        );
+        return;
+    }
+    let _ = slot.first.lerp_(grad, 1.0 - BETA1);
+    let _ = slot
+        .second
+        .g_mul_scalar_(BETA2)
+        .addcmul_(grad, &(grad * (1.0 - BETA2)));
+    let denominator = slot.second.sqrt() / root + EPSILON;
+    let _ = parameter.addcdiv_(&(&slot.first * -rate), &denominator);
+}
+
+/// The same on the host without temporaries: an update is bound by memory, and this reads and writes each value once.
+fn adam_in_one_pass(
+    parameter: &mut [f32],
+    grad: &[f32],
+    moments: (&mut [f32], &mut [f32]),
+    rate: f32,
+    root: f32,
+) {
+    let (first_share, second_share) = ((1.0 - BETA1) as f32, (1.0 - BETA2) as f32);
+    let (second_decay, epsilon) = (BETA2 as f32, EPSILON as f32);
+    let state = moments.0.iter_mut().zip(moments.1.iter_mut());
+    for ((p, g), (first, second)) in parameter.iter_mut().zip(grad).zip(state) {
+        *first += first_share * (g - *first);
+        *second = *second * second_decay + second_share * g * g;
+        *p += -rate * *first / (second.sqrt() / root + epsilon);
     }
 }
 
@@ -263,7 +301,10 @@ impl Plateau {
             self.bad = 0;
         }
         if self.bad > self.patience {
-            self.lr *= self.factor;
+            // As in PyTorch, a fall too small to matter is left out, but the cooldown begins.
+            if self.lr * (1.0 - self.factor) > 1e-8 {
+                self.lr *= self.factor;
+            }
             self.cooling = self.cooldown;
             self.bad = 0;
         }
@@ -273,4 +314,132 @@ impl Plateau {
 /// Is every value of the loss a number? Asks the device once.
 pub fn is_finite(loss: &Tensor) -> bool {
     loss.to_kind(Kind::Double).double_value(&[]).is_finite()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::kind::FLOAT_CPU;
+
+    /// Three steps of Adam in plain f64: the textbook form with corrected moments.
+    fn by_hand(start: f64, grads: &[f64], lr: f64, decay: f64, decoupled: bool) -> f64 {
+        let (mut p, mut m, mut v) = (start, 0.0, 0.0);
+        for (step, g) in (1..).zip(grads) {
+            let g = if decoupled { *g } else { g + decay * p };
+            if decoupled {
+                p *= 1.0 - lr * decay;
+            }
+            m = BETA1 * m + (1.0 - BETA1) * g;
+            v = BETA2 * v + (1.0 - BETA2) * g * g;
+            let corrected = (m / (1.0 - BETA1.powi(step)), v / (1.0 - BETA2.powi(step)));
+            p -= lr * corrected.0 / (corrected.1.sqrt() + EPSILON);
+        }
+        p
+    }
+
+    fn run(rule: Rule, decay: f64, start: &Tensor, grads: &[f64], lr: f64) -> Tensor {
+        let parameter = start.copy().set_requires_grad(true);
+        let all = NamedTensors::from([("p".to_owned(), parameter.shallow_clone())]);
+        let mut optimiser = Optimiser::new(rule, decay, &all);
+        for g in grads {
+            optimiser.zero_grad();
+            (&parameter * *g).sum(start.kind()).backward();
+            optimiser.step(lr);
+        }
+        parameter.detach()
+    }
+
+    const GRADS: [f64; 3] = [0.5, -2.0, 1e-3];
+
+    #[test]
+    fn adam_is_the_textbook_formula() {
+        for (rule, decoupled) in [(Rule::Adam, false), (Rule::AdamW, true)] {
+            let got = run(rule, 0.1, &Tensor::full([3], 0.7, FLOAT_CPU), &GRADS, 0.01);
+            let want = by_hand(0.7, &GRADS, 0.01, 0.1, decoupled);
+            assert!(
+                (got.double_value(&[1]) - want).abs() < 1e-6,
+                "{rule:?}: {got} {want}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_one_pass_is_what_tensor_operations_give() {
+        // A transposed parameter is not contiguous and takes the other way.
+        let start = Tensor::randn([5, 7], FLOAT_CPU);
+        let one_pass = run(Rule::Adam, 0.01, &start, &GRADS, 0.01);
+        let strided = start.transpose(0, 1).contiguous().transpose(0, 1);
+        let parameter = strided.set_requires_grad(true);
+        assert!(!parameter.is_contiguous());
+        let all = NamedTensors::from([("p".to_owned(), parameter.shallow_clone())]);
+        let mut optimiser = Optimiser::new(Rule::Adam, 0.01, &all);
+        for g in GRADS {
+            optimiser.zero_grad();
+            (&parameter * g).sum(Kind::Float).backward();
+            optimiser.step(0.01);
+        }
+        assert!(one_pass.allclose(&parameter, 1e-6, 1e-7, false));
+    }
+
+    #[test]
+    fn a_loaded_state_goes_on_as_if_never_stopped() {
+        let start = Tensor::randn([4], FLOAT_CPU);
+        let whole = run(Rule::Adam, 0.0, &start, &GRADS, 0.1);
+        let parameter = start.copy().set_requires_grad(true);
+        let all = NamedTensors::from([("p".to_owned(), parameter.shallow_clone())]);
+        let mut state = Optimiser::new(Rule::Adam, 0.0, &all).state();
+        for g in GRADS {
+            let mut optimiser = Optimiser::new(Rule::Adam, 0.0, &all);
+            optimiser.load_state(&state).unwrap();
+            optimiser.zero_grad();
+            (&parameter * g).sum(Kind::Float).backward();
+            optimiser.step(0.1);
+            state = optimiser.state();
+        }
+        assert!(whole.equal(&parameter));
+    }
+
+    #[test]
+    fn sgd_with_momentum_by_hand() {
+        // Buffers 1, 1.9 after gradients 1, 1: 0 - 0.1 * (1 + 1.9).
+        let rule = Rule::Sgd {
+            momentum: 0.9,
+            nesterov: false,
+        };
+        let got = run(rule, 0.0, &Tensor::zeros([1], FLOAT_CPU), &[1.0, 1.0], 0.1);
+        assert!((got.double_value(&[0]) + 0.29).abs() < 1e-6);
+        // Nesterov: 1 + 0.9 = 1.9, then 1 + 0.9 * 1.9 = 2.71.
+        let rule = Rule::Sgd {
+            momentum: 0.9,
+            nesterov: true,
+        };
+        let got = run(rule, 0.0, &Tensor::zeros([1], FLOAT_CPU), &[1.0, 1.0], 0.1);
+        assert!((got.double_value(&[0]) + 0.461).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_plateau_waits_falls_and_cools_down() {
+        let mut plateau = Plateau::new(1.0, 0.1, 2, 1);
+        let rates: Vec<f64> = [5.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 3.0]
+            .map(|measure| {
+                plateau.observe(measure);
+                plateau.lr
+            })
+            .to_vec();
+        // Worse than 4 three times: falls at the fifth. One epoch cools down; three more: falls at the ninth.
+        let want = [1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01];
+        assert!(
+            rates.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12),
+            "{rates:?}"
+        );
+    }
+
+    #[test]
+    fn one_cycle_starts_at_a_25th_and_ends_at_almost_nothing() {
+        let cycle = Schedule::OneCycle { warmup: 0.3 };
+        let at = |step| cycle.factor(step, 100, 10);
+        assert!((at(0) - 0.04).abs() < 1e-12);
+        assert!((at(29) - 1.0).abs() < 1e-12);
+        assert!((at(99) - 4e-6).abs() < 1e-12);
+    }
 }
