@@ -1,1 +1,11 @@
 //! Semantic providers and text encoders: one file (or folder) each.
+//!
+//! A provider gives each class its anchors: `descriptions` encodes the texts of a JSON file, `embeddings` reads
+//! vectors that were made elsewhere. Text encoders turn texts into vectors: `sentence-bert`.
+
+pub mod bert;
+pub mod descriptions;
+pub mod embed;
+pub mod embeddings;
+mod hash;
+pub mod vectors;

@@ -1,0 +1,331 @@
+//! The BERT encoder: embeddings, then post-norm transformer layers.
+//!
+//! Source: Devlin et al., "BERT", NAACL 2019, under the parameter names of Hugging Face's `BertModel`.
+//!
+//! | symbol | meaning |
+//! |---|---|
+//! | L | tokens, padding included |
+//! | h | hidden size |
+//! | a | attention heads |
+
+use serde::{Deserialize, Serialize};
+use szar_core::{NamedTensors, shape};
+use tch::{Device, Kind, Tensor};
+
+/// Non-linearity between the two linear maps of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Activation {
+    /// Gaussian error linear unit by the error function.
+    #[serde(rename = "gelu")]
+    Gelu,
+    /// Its approximation by the hyperbolic tangent.
+    #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh")]
+    GeluTanh,
+    /// Rectifier.
+    #[serde(rename = "relu")]
+    Relu,
+}
+
+/// What a model folder's `config.json` says of the network; unknown keys are ignored, defaults are Hugging Face's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BertConfig {
+    /// Architecture family; only `bert` is known here.
+    pub model_type: String,
+    /// h.
+    pub hidden_size: i64,
+    /// Number of layers.
+    pub num_hidden_layers: i64,
+    /// a; divides h.
+    pub num_attention_heads: i64,
+    /// Width between the two linear maps of a layer.
+    pub intermediate_size: i64,
+    /// Longest input in tokens.
+    pub max_position_embeddings: i64,
+    /// Number of token ids.
+    pub vocab_size: i64,
+    /// Number of segment ids.
+    pub type_vocab_size: i64,
+    /// Added to the variance in layer normalisation.
+    pub layer_norm_eps: f64,
+    /// Non-linearity.
+    pub hidden_act: Activation,
+    /// How positions enter; only `absolute` is known here.
+    pub position_embedding_type: String,
+    /// Token id of padding.
+    pub pad_token_id: i64,
+}
+
+impl Default for BertConfig {
+    fn default() -> Self {
+        Self {
+            model_type: "bert".into(),
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            max_position_embeddings: 512,
+            vocab_size: 30522,
+            type_vocab_size: 2,
+            layer_norm_eps: 1e-12,
+            hidden_act: Activation::Gelu,
+            position_embedding_type: "absolute".into(),
+            pad_token_id: 0,
+        }
+    }
+}
+
+impl BertConfig {
+    /// Why this network cannot be built here, if so.
+    pub fn objection(&self) -> Option<String> {
+        let sizes = [
+            self.hidden_size,
+            self.num_hidden_layers,
+            self.num_attention_heads,
+            self.intermediate_size,
+            self.max_position_embeddings,
+            self.vocab_size,
+            self.type_vocab_size,
+        ];
+        let (h, a) = (self.hidden_size, self.num_attention_heads);
+        if self.model_type != "bert" {
+            return Some(format!("`model_type` is `{}`, expected `bert`", self.model_type));
+        }
+        if self.position_embedding_type != "absolute" {
+            let found = &self.position_embedding_type;
+            return Some(format!(
+                "`position_embedding_type` is `{found}`, expected `absolute`"
+            ));
+        }
+        if let Some(size) = sizes.iter().find(|s| !(1..=1 << 24).contains(*s)) {
+            return Some(format!("a size is {size}, expected 1 to 16777216"));
+        }
+        (h % a != 0).then(|| format!("`hidden_size` {h} is not a multiple of `num_attention_heads` {a}"))
+    }
+}
+
+/// `x Wᵀ + b`.
+#[derive(Debug)]
+struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, Some(&self.bias))
+    }
+}
+
+#[derive(Debug)]
+struct Norm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl Norm {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let width = self.weight.size();
+        x.layer_norm(width, Some(&self.weight), Some(&self.bias), self.eps, true)
+    }
+}
+
+#[derive(Debug)]
+struct Layer {
+    /// Queries, keys and values in one product.
+    qkv: Linear,
+    output: Linear,
+    after_attention: Norm,
+    up: Linear,
+    down: Linear,
+    after_feed_forward: Norm,
+}
+
+/// A BERT encoder with its weights on one device.
+#[derive(Debug)]
+pub struct Bert {
+    config: BertConfig,
+    words: Tensor,
+    positions: Tensor,
+    segment: Tensor,
+    norm: Norm,
+    layers: Vec<Layer>,
+}
+
+/// Takes weights by name and gathers what is missing or of another shape.
+struct Taker<'a> {
+    from: &'a NamedTensors,
+    device: Device,
+    wrong: Vec<String>,
+}
+
+impl Taker<'_> {
+    fn take(&mut self, name: &str, want: &[i64]) -> Tensor {
+        match self.from.get(name) {
+            None => self.wrong.push(format!("`{name}` is missing")),
+            Some(t) if t.size() != want => {
+                self.wrong
+                    .push(format!("`{name}` has shape {:?}, expected {want:?}", t.size()));
+            }
+            Some(t) => return t.to_device(self.device).to_kind(Kind::Float),
+        }
+        Tensor::zeros([0], (Kind::Float, self.device))
+    }
+
+    fn linear(&mut self, name: &str, rows: i64, columns: i64) -> Linear {
+        Linear {
+            weight: self.take(&format!("{name}.weight"), &[rows, columns]),
+            bias: self.take(&format!("{name}.bias"), &[rows]),
+        }
+    }
+
+    fn norm(&mut self, name: &str, config: &BertConfig) -> Norm {
+        let width = [config.hidden_size];
+        Norm {
+            weight: self.take(&format!("{name}.weight"), &width),
+            bias: self.take(&format!("{name}.bias"), &width),
+            eps: config.layer_norm_eps,
+        }
+    }
+
+    fn layer(&mut self, i: i64, config: &BertConfig) -> Layer {
+        let (h, inner, at) = (
+            config.hidden_size,
+            config.intermediate_size,
+            format!("encoder.layer.{i}"),
+        );
+        let three = ["query", "key", "value"].map(|n| self.linear(&format!("{at}.attention.self.{n}"), h, h));
+        let join = |pick: fn(&Linear) -> &Tensor| Tensor::cat(&three.each_ref().map(pick), 0);
+        Layer {
+            qkv: Linear {
+                weight: join(|l| &l.weight),
+                bias: join(|l| &l.bias),
+            },
+            output: self.linear(&format!("{at}.attention.output.dense"), h, h),
+            after_attention: self.norm(&format!("{at}.attention.output.LayerNorm"), config),
+            up: self.linear(&format!("{at}.intermediate.dense"), inner, h),
+            down: self.linear(&format!("{at}.output.dense"), h, inner),
+            after_feed_forward: self.norm(&format!("{at}.output.LayerNorm"), config),
+        }
+    }
+}
+
+impl Bert {
+    /// Takes the weights from a state dict, with or without a leading `bert.`; other entries (heads, buffers) are
+    /// left alone.
+    ///
+    /// # Errors
+    /// What is missing or of another shape, as a sentence.
+    pub fn new(config: BertConfig, state: &NamedTensors, device: Device) -> Result<Self, String> {
+        if let Some(why) = config.objection() {
+            return Err(why);
+        }
+        let bare = state
+            .iter()
+            .map(|(n, t)| (n.strip_prefix("bert.").unwrap_or(n), t));
+        let from: NamedTensors = bare.map(|(n, t)| (n.to_owned(), t.shallow_clone())).collect();
+        let mut taker = Taker {
+            from: &from,
+            device,
+            wrong: Vec::new(),
+        };
+        let h = config.hidden_size;
+        let segments = taker.take(
+            "embeddings.token_type_embeddings.weight",
+            &[config.type_vocab_size, h],
+        );
+        let words = taker.take("embeddings.word_embeddings.weight", &[config.vocab_size, h]);
+        let positions = taker.take(
+            "embeddings.position_embeddings.weight",
+            &[config.max_position_embeddings, h],
+        );
+        let norm = taker.norm("embeddings.LayerNorm", &config);
+        let layers = (0..config.num_hidden_layers)
+            .map(|i| taker.layer(i, &config))
+            .collect();
+        let mut wrong = taker.wrong;
+        if wrong.is_empty() {
+            return Ok(Self {
+                config,
+                words,
+                positions,
+                segment: segments.select(0, 0),
+                norm,
+                layers,
+            });
+        }
+        let more = wrong.len().saturating_sub(8);
+        wrong.truncate(8);
+        let rest = if more > 0 {
+            format!("; and {more} more")
+        } else {
+            String::new()
+        };
+        Err(format!(
+            "weights do not fit `config.json`: {}{rest}",
+            wrong.join("; ")
+        ))
+    }
+
+    /// The network's sizes.
+    pub fn config(&self) -> &BertConfig {
+        &self.config
+    }
+
+    /// Hidden states of the last layer; padded positions hold numbers without meaning.
+    ///
+    /// # Shapes
+    /// - `ids`: `[B, L]` i64, each below `vocab_size`, L at most `max_position_embeddings`
+    /// - `mask`: `[B, L]` f32, 1 for tokens, 0 for padding
+    /// - result: `[B, L, h]` f32
+    ///
+    /// # Errors
+    /// [`szar_core::Error::Shape`] when the two differ in shape.
+    pub fn forward(&self, ids: &Tensor, mask: &Tensor) -> szar_core::Result<Tensor> {
+        shape::expect("token ids", ids, [None, None])?;
+        let (b, l) = ids.size2()?;
+        shape::expect("attention mask", mask, [Some(b), Some(l)])?;
+        let embedded = Tensor::embedding(&self.words, ids, -1, false, false);
+        let mut x = self
+            .norm
+            .forward(&(embedded + self.positions.narrow(0, 0, l) + &self.segment));
+        // Added to the attention logits: 0 for tokens, the most negative number for padding.
+        let padding: Tensor = 1.0 - mask;
+        let bias = (padding * f64::from(f32::MIN)).reshape([b, 1, 1, l]);
+        for layer in &self.layers {
+            x = self.layer(layer, &x, &bias);
+        }
+        Ok(x)
+    }
+
+    fn layer(&self, layer: &Layer, x: &Tensor, bias: &Tensor) -> Tensor {
+        let attended = layer.output.forward(&self.attention(layer, x, bias));
+        let x = layer.after_attention.forward(&(attended + x));
+        let inner = layer.up.forward(&x);
+        let inner = match self.config.hidden_act {
+            Activation::Gelu => inner.gelu("none"),
+            Activation::GeluTanh => inner.gelu("tanh"),
+            Activation::Relu => inner.relu(),
+        };
+        layer
+            .after_feed_forward
+            .forward(&(layer.down.forward(&inner) + &x))
+    }
+
+    /// `[B, L, h]` to `[B, L, h]`, heads side by side.
+    fn attention(&self, layer: &Layer, x: &Tensor, bias: &Tensor) -> Tensor {
+        let (size, heads) = (x.size(), self.config.num_attention_heads);
+        let (b, l, h) = (size[0], size[1], size[2]);
+        // [B, L, 3h] -> [3, B, a, L, h/a]
+        let qkv = layer
+            .qkv
+            .forward(x)
+            .reshape([b, l, 3, heads, h / heads])
+            .permute([2, 0, 3, 1, 4]);
+        let (q, k, v) = (qkv.select(0, 0), qkv.select(0, 1), qkv.select(0, 2));
+        let scale = ((h / heads) as f64).sqrt();
+        let weights = (q.matmul(&k.transpose(-2, -1)) / scale + bias).softmax(-1, Kind::Float);
+        weights.matmul(&v).transpose(1, 2).reshape([b, l, h])
+    }
+}

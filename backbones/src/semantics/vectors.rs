@@ -1,0 +1,309 @@
+//! Vectors of texts on disk: files that are shipped, and a cache of what was computed here.
+//!
+//! A shipped file is one safetensors file:
+//!
+//! | entry | meaning |
+//! |---|---|
+//! | tensor `embeddings [n, d]` f32 | one row per text |
+//! | tensor `text_sha256 [n, 32]` u8 | digest of each text's UTF-8 bytes, ascending |
+//! | metadata `format` | `szar-text-embeddings/1` |
+//! | metadata `encoder` | fingerprint of the text encoder: weights, vocabulary, pooling |
+//! | metadata `model`, `made_by`, `sources`, `date` | where it comes from |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use szar_core::{Error, NamedTensors, Result, TextEncoder, checkpoint, shape};
+use tch::{Device, Kind, Tensor};
+
+use super::hash::{self, Digest32};
+
+const FORMAT: &str = "szar-text-embeddings/1";
+
+/// Vectors made earlier, found by text.
+#[derive(Debug)]
+pub struct Shipped {
+    path: PathBuf,
+    encoder: String,
+    values: Tensor,
+    rows: BTreeMap<Digest32, i64>,
+}
+
+impl Shipped {
+    /// Reads a file of vectors.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not as the module's table says.
+    pub fn load(path: &Path) -> Result<Self> {
+        let (mut tensors, metadata) = checkpoint::load(path, Device::Cpu)?;
+        let wrong = |at: &str, why: String| Error::format(path, at.to_owned(), why);
+        let entry = |key: &str| metadata.get(key).cloned().unwrap_or_default();
+        if entry("format") != FORMAT {
+            let why = format!(
+                "is `{}`, expected `{FORMAT}`; `szar embed` makes such files",
+                entry("format")
+            );
+            return Err(wrong("metadata `format`", why));
+        }
+        let mut take = |name: &str, kind: Kind, width: Option<i64>| {
+            let tensor = tensors
+                .remove(name)
+                .ok_or_else(|| wrong(name, "is missing".into()))?;
+            shape::expect(name, &tensor, [None, width]).map_err(|e| wrong(name, e.to_string()))?;
+            if tensor.kind() != kind {
+                return Err(wrong(
+                    name,
+                    format!("holds {:?}, expected {kind:?}", tensor.kind()),
+                ));
+            }
+            Ok(tensor)
+        };
+        let values = take("embeddings", Kind::Float, None)?;
+        let digests = take("text_sha256", Kind::Uint8, Some(32))?;
+        if values.size()[0] != digests.size()[0] {
+            let why = format!(
+                "has {} rows, `embeddings` has {}",
+                digests.size()[0],
+                values.size()[0]
+            );
+            return Err(wrong("text_sha256", why));
+        }
+        if i64::try_from(values.isfinite().logical_not().any())? != 0 {
+            return Err(wrong("embeddings", "holds numbers that are not finite".into()));
+        }
+        let bytes = Vec::<u8>::try_from(digests.flatten(0, -1))?;
+        let (keys, _) = bytes.as_chunks::<32>();
+        let rows = (0..).zip(keys).map(|(row, key)| (*key, row)).collect();
+        Ok(Self {
+            path: path.to_owned(),
+            encoder: entry("encoder"),
+            values,
+            rows,
+        })
+    }
+
+    /// Saves vectors `[n, d]` of `texts` (each once) with what `provenance` says of them.
+    ///
+    /// # Errors
+    /// When the shapes disagree or the file cannot be written.
+    pub fn save(
+        path: &Path,
+        texts: &BTreeSet<String>,
+        values: &Tensor,
+        encoder: &str,
+        provenance: &[(&str, String)],
+    ) -> Result<()> {
+        shape::expect("vectors", values, [Some(texts.len() as i64), None])?;
+        let mut order: Vec<_> = (0i64..)
+            .zip(texts)
+            .map(|(row, t)| (hash::digest(t.as_bytes()), row))
+            .collect();
+        order.sort_unstable();
+        let rows: Vec<i64> = order.iter().map(|(_, row)| *row).collect();
+        let digests: Vec<u8> = order.iter().flat_map(|(digest, _)| *digest).collect();
+        let tensors = NamedTensors::from([
+            (
+                "embeddings".into(),
+                values.index_select(0, &Tensor::from_slice(&rows)),
+            ),
+            (
+                "text_sha256".into(),
+                Tensor::from_slice(&digests).reshape([-1, 32]),
+            ),
+        ]);
+        let mut metadata = vec![
+            ("format".into(), FORMAT.into()),
+            ("encoder".into(), encoder.into()),
+        ];
+        metadata.extend(
+            provenance
+                .iter()
+                .map(|(key, value)| ((*key).into(), value.clone())),
+        );
+        checkpoint::save(path, &tensors, &metadata)
+    }
+
+    /// Fingerprint of the encoder that made the vectors.
+    pub fn encoder(&self) -> &str {
+        &self.encoder
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// d.
+    pub fn width(&self) -> i64 {
+        self.values.size()[1]
+    }
+
+    /// Row of a text, if it is here.
+    pub fn row(&self, text: &str) -> Option<i64> {
+        self.rows.get(&hash::digest(text.as_bytes())).copied()
+    }
+
+    /// `[n, d]`, the rows with these numbers.
+    pub fn select(&self, rows: &[i64]) -> Tensor {
+        self.values.index_select(0, &Tensor::from_slice(rows))
+    }
+}
+
+/// Vectors computed here before, below `<cache>/embeddings/`.
+///
+/// The entry is the set of texts that were encoded together: a floating-point product rounds by the shape of its
+/// batch, so only the same set on the same kind of device gives the same bits again. Several processes may use one
+/// cache: an entry is written whole or not at all, and all of them write the same.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    folder: PathBuf,
+    circumstances: String,
+}
+
+impl Cache {
+    /// The cache below a pipeline's cache folder. `circumstances` is whatever else decides the bits: the encoder's
+    /// options, the device.
+    pub fn new(cache: &Path, circumstances: String) -> Self {
+        Self {
+            folder: cache.join("embeddings"),
+            circumstances,
+        }
+    }
+
+    /// `[n, d]` f32 on the CPU: the vectors of `texts`, read if they are there, else encoded and kept.
+    ///
+    /// # Errors
+    /// When a text cannot be encoded. A cache that cannot be read or written is only a warning.
+    pub fn encode(&self, encoder: &mut dyn TextEncoder, texts: &[String]) -> Result<Tensor> {
+        let (path, fingerprint) = (self.entry(&encoder.fingerprint(), texts), encoder.fingerprint());
+        let want = [texts.len() as i64, encoder.width()];
+        if path.is_file() {
+            match read(&path, &fingerprint, want) {
+                Ok(values) => return Ok(values),
+                Err(error) => tracing::warn!(%error, "cached vectors are computed again"),
+            }
+        }
+        let values = encoder.encode(texts)?;
+        shape::expect("vectors of the text encoder", &values, want.map(Some))?;
+        if i64::try_from(values.isfinite().logical_not().any())? != 0 {
+            return Err(Error::Input(
+                "the text encoder gives numbers that are not finite".into(),
+            ));
+        }
+        let tensors = NamedTensors::from([("embeddings".into(), values.shallow_clone())]);
+        if let Err(error) = checkpoint::save(&path, &tensors, &[("encoder".into(), fingerprint)]) {
+            tracing::warn!(%error, "vectors are not cached");
+        }
+        Ok(values)
+    }
+
+    fn entry(&self, fingerprint: &str, texts: &[String]) -> PathBuf {
+        let threads = tch::get_num_threads();
+        let mut key = format!("{} threads={threads}\n", self.circumstances);
+        for text in texts {
+            key.push_str(&hash::hex(&hash::digest(text.as_bytes())));
+        }
+        let encoder = hash::hex(&hash::digest(fingerprint.as_bytes()));
+        let set = hash::hex(&hash::digest(key.as_bytes()));
+        self.folder
+            .join(&encoder[..16])
+            .join(format!("{}.safetensors", &set[..32]))
+    }
+}
+
+fn read(path: &Path, fingerprint: &str, want: [i64; 2]) -> Result<Tensor> {
+    let (mut tensors, metadata) = checkpoint::load(path, Device::Cpu)?;
+    let values = tensors
+        .remove("embeddings")
+        .filter(|t| t.kind() == Kind::Float && t.size() == want);
+    let same = metadata.get("encoder").is_some_and(|e| e == fingerprint);
+    values
+        .filter(|_| same)
+        .ok_or_else(|| Error::format(path, None, "is not the entry it should be"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use szar_core::Error;
+
+    /// Gives each text its length, and counts how often it is asked.
+    struct Counting(usize);
+
+    impl TextEncoder for Counting {
+        fn width(&self) -> i64 {
+            2
+        }
+        fn encode(&mut self, texts: &[String]) -> Result<Tensor> {
+            self.0 += 1;
+            let rows: Vec<f32> = texts.iter().flat_map(|t| [t.len() as f32, 0.1]).collect();
+            Ok(Tensor::from_slice(&rows).reshape([-1, 2]))
+        }
+        fn fingerprint(&self) -> String {
+            "counting".into()
+        }
+    }
+
+    fn texts() -> Vec<String> {
+        vec!["walk".into(), "sit down".into()]
+    }
+
+    #[test]
+    fn a_hit_is_the_fresh_value_bit_for_bit_and_encodes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path(), "cpu".into());
+        let mut encoder = Counting(0);
+        let fresh = cache.encode(&mut encoder, &texts()).unwrap();
+        let hit = cache.encode(&mut encoder, &texts()).unwrap();
+        assert!(hit.equal(&fresh));
+        assert_eq!(encoder.0, 1);
+        let other = Cache::new(folder.path(), "cuda".into());
+        assert!(other.encode(&mut encoder, &texts()).unwrap().equal(&fresh));
+        assert_eq!(encoder.0, 2, "another device is another entry");
+    }
+
+    #[test]
+    fn a_damaged_entry_is_computed_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path(), "cpu".into());
+        let mut encoder = Counting(0);
+        let fresh = cache.encode(&mut encoder, &texts()).unwrap();
+        std::fs::write(cache.entry("counting", &texts()), "rubbish").unwrap();
+        assert!(cache.encode(&mut encoder, &texts()).unwrap().equal(&fresh));
+        assert!(cache.encode(&mut encoder, &texts()).unwrap().equal(&fresh));
+        assert_eq!(encoder.0, 2);
+    }
+
+    #[test]
+    fn a_shipped_file_gives_each_text_its_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v.safetensors");
+        let set: BTreeSet<String> = ["b", "a", "c"].map(str::to_owned).into();
+        let values = Tensor::from_slice(&[1.0f32, 2.0, 3.0]).reshape([3, 1]); // a, b, c
+        Shipped::save(&path, &set, &values, "e", &[("model", "m".into())]).unwrap();
+        let file = Shipped::load(&path).unwrap();
+        let rows = ["c", "a", "b"].map(|t| file.row(t).unwrap());
+        assert_eq!(
+            Vec::<f32>::try_from(file.select(&rows).flatten(0, -1)).unwrap(),
+            [3.0, 1.0, 2.0]
+        );
+        assert_eq!((file.row("d"), file.encoder(), file.width()), (None, "e", 1));
+    }
+
+    #[test]
+    fn a_file_of_another_format_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v.safetensors");
+        let tensors = NamedTensors::from([("x".into(), Tensor::zeros([1], tch::kind::FLOAT_CPU))]);
+        checkpoint::save(&path, &tensors, &[]).unwrap();
+        let error = Shipped::load(&path).unwrap_err();
+        assert!(matches!(error, Error::Format { .. }));
+        assert!(
+            error.to_string().contains("expected `szar-text-embeddings/1`"),
+            "{error}"
+        );
+        checkpoint::save(&path, &tensors, &[("format".into(), FORMAT.into())]).unwrap();
+        let error = Shipped::load(&path).unwrap_err().to_string();
+        assert!(error.contains("embeddings: is missing"), "{error}");
+    }
+}
