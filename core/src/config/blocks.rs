@@ -188,10 +188,11 @@ impl<'a> Checker<'a> {
             visit: &mut visit,
         };
         walk.walk(schema, options, "");
-        let checked = inner
-            .iter()
-            .map(|(field, kind, node)| self.block(*kind, &join(path, field), node));
-        checked.fold(true, |all, one| all && one)
+        let mut sound = true;
+        for (field, kind, node) in &inner {
+            sound &= self.block(*kind, &join(path, field), node);
+        }
+        sound
     }
 
     /// The last word: serde, with the path of what it refuses.

@@ -1,5 +1,6 @@
 //! `${a.b.0.c}` in a text stands for another value of the same configuration; `$${` for a plain `${`.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
@@ -124,7 +125,7 @@ impl Pass<'_> {
     }
 
     fn scalar(&mut self, node: &Node, field: &str, level: usize) -> Result<Node, Why> {
-        let Some(text) = node.text().filter(|t| t.contains("${")) else {
+        let Some(text) = node.text().filter(|_| is_interpolated(node)) else {
             return Ok(node.clone());
         };
         if let Some(start) = self.active.iter().position(|f| f == field) {
@@ -180,13 +181,20 @@ impl Pass<'_> {
     fn value(&mut self, path: &str, level: usize) -> Result<Node, Why> {
         self.spend()?;
         let steps = parts(path);
-        let (mut node, mut field) = (self.source.clone(), String::new());
-        for (i, step) in steps.iter().enumerate() {
-            if i > 0 {
+        if steps.is_empty() {
+            return because(format!("`${{{path}}}` names no field"));
+        }
+        let (mut node, mut field) = (Cow::Borrowed(self.source), String::new());
+        for step in &steps {
+            if is_interpolated(&node) {
                 // A reference may go through a text that is itself a reference to a block.
-                node = self.scalar(&node, &field, level + 1)?;
+                node = Cow::Owned(self.scalar(&node, &field, level + 1)?);
             }
-            let Some(child) = node.child(step).cloned() else {
+            let child = match &node {
+                Cow::Borrowed(node) => node.child(step).map(Cow::Borrowed),
+                Cow::Owned(node) => node.child(step).cloned().map(Cow::Owned),
+            };
+            let Some(child) = child else {
                 return match (self.defaults)(&steps) {
                     Some(value) => Ok(Node::from_value(value, &self.source.origin)),
                     None => unknown(path, step, &node),
@@ -198,9 +206,6 @@ impl Pass<'_> {
             };
             node = child;
         }
-        if steps.is_empty() {
-            return because(format!("`${{{path}}}` names no field"));
-        }
         self.whole(&node, &field, level + 1)
     }
 
@@ -211,6 +216,10 @@ impl Pass<'_> {
         self.left -= 1;
         Ok(())
     }
+}
+
+fn is_interpolated(node: &Node) -> bool {
+    node.text().is_some_and(|text| text.contains("${"))
 }
 
 fn unknown<T>(path: &str, step: &str, parent: &Node) -> Result<T, Why> {

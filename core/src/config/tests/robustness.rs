@@ -61,7 +61,7 @@ fn soup() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 96, ..Default::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 400, ..Default::default() })]
 
     #[test]
     fn any_text_is_a_pipeline_or_an_error(text in soup(), rest in ".{0,40}") {
