@@ -123,7 +123,8 @@ pub(super) fn layout(name: &str, joints: Vec<String>, bones: &[(usize, usize)]) 
         let own = found
             .iter()
             .any(|j| is(*j, region) || (is(*j, Region::Neck) && part == "head"));
-        if !own && !(part == "torso" && found.iter().any(|j| is(*j, Region::Hip))) {
+        let hips = part == "torso" && found.iter().any(|j| is(*j, Region::Hip));
+        if !own && !hips {
             return Err(unclear(&format!("which joints are the {part}")));
         }
     }

@@ -79,10 +79,7 @@ fn other_names_give_a_derived_layout() {
     let bones = "[[1,0],[2,1],[3,2],[4,1],[5,4],[6,1],[7,6],[8,0],[9,8],[10,0],[11,10]]";
     write(dir.path(), &joints, bones);
     let layout = from_files(dir.path()).unwrap();
-    assert_eq!(
-        (layout.centre, layout.spine, layout.shoulders),
-        (1, 0.max(layout.spine), (4, 6))
-    );
+    assert_eq!((layout.centre, layout.spine, layout.shoulders), (1, 1, (4, 6)));
     assert_eq!(layout.mirror, [(4, 6), (5, 7), (8, 10), (9, 11)]);
     assert_eq!(layout.part("head").unwrap(), [2, 3, 4, 6]);
     assert_eq!(layout.part("hands").unwrap(), [4, 5, 6, 7]);

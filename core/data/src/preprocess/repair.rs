@@ -1,6 +1,6 @@
 //! What was not tracked: empty frames and single joints at the origin.
 
-use super::{Clip, mean};
+use super::clip::{Clip, mean};
 
 /// Metres from the rest of the body beyond which a joint at the origin was not tracked. In camera coordinates a
 /// body is at least 0.5 m away (the nearest a Kinect sees); in centred data a joint may truly be at the origin.
@@ -96,11 +96,7 @@ impl Clip {
 
 /// The nearest known frames before and after, and how near the later one is (0 to 1); at the ends one of them twice.
 fn around(frames: &[usize], frame: usize, known: impl Fn(&usize) -> bool) -> Option<(usize, usize, f32)> {
-    let before = frames
-        .iter()
-        .copied()
-        .filter(|f| *f < frame && known(f))
-        .next_back();
+    let before = frames.iter().copied().rfind(|f| *f < frame && known(f));
     let after = frames.iter().copied().find(|f| *f > frame && known(f));
     let (from, to) = (before.or(after)?, after.or(before)?);
     let share = if from == to {

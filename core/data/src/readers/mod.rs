@@ -8,6 +8,8 @@ mod npy;
 mod quality;
 mod recorded;
 mod skeleton_npz;
+#[cfg(test)]
+pub(crate) mod test_data;
 pub(crate) mod text;
 mod utkinect;
 

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::skeleton_npz::tests::{assert_same, neutral, real};
+use super::super::test_data::{assert_same, neutral, real};
 use super::*;
 
 fn lines(count: usize) -> String {

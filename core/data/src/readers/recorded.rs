@@ -21,6 +21,7 @@ pub(crate) struct Recording {
 pub(crate) struct Recorded {
     pub(crate) info: DatasetInfo,
     pub(crate) samples: Vec<SampleInfo>,
+    #[cfg(test)]
     pub(crate) flags: Vec<Flags>,
     /// `[F, M, V, 3]`.
     values: Vec<f32>,
@@ -55,6 +56,7 @@ impl Recorded {
             *frames += r.frames;
             Some(*frames)
         }));
+        #[cfg(test)]
         let flags = recordings.iter().map(|r| r.flags).collect();
         let sample = |r: Recording| SampleInfo {
             usable: r.flags.usable(exclude),
@@ -66,6 +68,7 @@ impl Recorded {
         Self {
             samples: recordings.into_iter().map(sample).collect(),
             info,
+            #[cfg(test)]
             flags,
             values,
             offsets,

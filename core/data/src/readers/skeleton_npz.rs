@@ -211,4 +211,4 @@ fn column(npz: &mut Npz, name: &str, count: usize, low: i64, high: i64) -> Resul
 
 #[cfg(test)]
 #[path = "skeleton_npz_tests.rs"]
-pub(crate) mod tests;
+mod tests;

@@ -1,8 +1,12 @@
 use szar_core::progress::Silent;
-use szar_core::{ClassId, ClassList, ClassSplit, DatasetInfo, Problems, SampleInfo, SampleRole, testing};
+use szar_core::{
+    ClassId, ClassList, ClassSplit, DatasetConfig, DatasetInfo, Problems, SampleInfo, SampleRole, testing,
+};
 
 use super::*;
 use crate::preprocess::StandardConfig;
+use crate::readers::SkeletonNpzConfig;
+use crate::readers::test_data::real;
 
 /// Sample i is i + 1 frames of two joints at x = i + 1; person 1 is in sample 2 alone; sample 3 is broken.
 struct Small {
@@ -127,4 +131,41 @@ fn a_request_to_stop_is_heard() {
     cancel.request();
     let result = SkeletonStore::load(&small(1), &options(), &[0], &Silent, &cancel);
     assert!(matches!(result, Err(Error::Cancelled)));
+}
+
+#[test]
+fn every_usable_sequence_of_the_real_sets_is_preprocessed() {
+    let sets = [
+        "combined",
+        "utkinect",
+        "msr_action3d",
+        "nw_ucla",
+        "gtu3d",
+        "hdm05_11",
+    ];
+    for root in sets.iter().map_while(|set| real(set)) {
+        let config = SkeletonNpzConfig {
+            root: root.clone().into(),
+            ..Default::default()
+        };
+        let data = config.build(&testing::build_context()).unwrap();
+        let usable: Vec<usize> = (0..data.samples().len())
+            .filter(|i| data.samples()[*i].usable)
+            .collect();
+        let options = StandardConfig::default();
+        let store = SkeletonStore::load(&*data, &options, &usable, &Silent, &Cancel::default()).unwrap();
+        let layout = &data.info().layout;
+        assert_eq!(
+            store.joints().size(),
+            [usable.len(), 3, 48, layout.len(), 1].map(|n| n as i64),
+            "{root:?}"
+        );
+        // The mean joint of every first frame is the origin: f32 rounding of coordinates of a few metres.
+        let first = store
+            .joints()
+            .select(2, 0)
+            .mean_dim([2i64].as_slice(), false, Kind::Float);
+        assert!(first.abs().max().double_value(&[]) < 1e-5, "{root:?}");
+        assert_eq!(store.joints().isfinite().all().int64_value(&[]), 1, "{root:?}");
+    }
 }
