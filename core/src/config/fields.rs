@@ -18,7 +18,7 @@ pub struct FieldDoc {
     pub default: String,
     /// Its documentation.
     pub doc: String,
-    /// The words it knows, when it is a choice.
+    /// The words it knows, when it is a choice or a list of choices.
     pub words: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ impl Walk<'_> {
                 type_words: self.type_of(property, level),
                 default: default.map(short).unwrap_or_default(),
                 doc: self.doc(property),
-                words: self.words(property),
+                words: self.all_words(property),
                 name: name.clone(),
             });
             if component_kind(property).is_none() {
@@ -127,6 +127,15 @@ impl Walk<'_> {
             .split_whitespace()
             .collect::<Vec<_>>()
             .join(" ")
+    }
+
+    /// The words of a choice, or of the choices in a list.
+    fn all_words(&self, property: &Value) -> Vec<String> {
+        let words = self.words(property);
+        match resolve(self.root, property).get("items") {
+            Some(items) if words.is_empty() => self.words(items),
+            _ => words,
+        }
     }
 
     fn words(&self, property: &Value) -> Vec<String> {

@@ -319,6 +319,10 @@ fn the_fields_of_a_component_are_listed_for_its_reference_page() {
         (&list[2].words, list[2].default.as_str()),
         (&list[1].words, "none")
     );
+    assert_eq!(
+        (list[5].type_words.as_str(), &list[5].words),
+        ("a list, each a word", &list[1].words)
+    );
     let list = fields(registry::find(ComponentKind::Semantics, "toy-texts").unwrap());
     assert_eq!(list[1].type_words, "a text encoder: a block with `type`");
     let list = fields(registry::find(ComponentKind::Dataset, "toy").unwrap());

@@ -239,6 +239,8 @@ pub struct ToyMatch {
     pub head: bool,
     /// Needs the map.
     pub map: bool,
+    /// Several.
+    pub several: Vec<Partition>,
 }
 
 #[typetag::serde(name = "toy-match")]
