@@ -1,1 +1,111 @@
-//! The command line.
+//! The command line of szar: parses, calls, prints. Data goes to stdout, everything else to stderr.
+//!
+//! Exit codes: 0 done, 1 the run failed or was stopped, 2 the input was wrong.
+
+mod command;
+mod output;
+mod threads;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use szar_core::{Cancel, Error};
+
+use output::Output;
+
+/// Zero-shot recognition of actions from skeletons, composed from one YAML file.
+#[derive(Debug, Parser)]
+#[command(name = "szar", version, max_term_width = 100)]
+struct Cli {
+    /// Say more: -v what happens, -vv everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Say only what is wrong.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print the result as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train on seen classes, recognise unseen ones, adapt online, report.
+    Run(command::run::Args),
+    /// Judge a pipeline without touching its data; lists every problem.
+    Check(command::check::Args),
+    /// The registered components.
+    List(command::list::Args),
+    /// One component: what it is and each of its options.
+    Describe(command::describe::Args),
+    /// Compare components with recorded tensors of the official implementations.
+    Conform(command::conform::Args),
+    /// Embed class descriptions into a file that stands in for the text encoder.
+    Embed(command::embed::Args),
+    /// What is installed here, and what is wrong.
+    Doctor(command::doctor::Args),
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    if matches!(cli.command, Command::Run(_) | Command::Conform(_) | Command::Embed(_)) {
+        threads::settle_wait_policy();
+    }
+    let output = Output::new(cli.verbose, cli.quiet, cli.json);
+    let cancel = Cancel::default();
+    stop_on_signal(&cancel);
+    let result = catch(|| match &cli.command {
+        Command::Run(args) => command::run::run(args, &output, &cancel),
+        Command::Check(args) => command::check::run(args, &output),
+        Command::List(args) => command::list::run(args, &output),
+        Command::Describe(args) => command::describe::run(args, &output),
+        Command::Conform(args) => command::conform::run(args, &output),
+        Command::Embed(args) => command::embed::run(args, &output),
+        Command::Doctor(args) => command::doctor::run(args, &output),
+    });
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(if error.is_input() { 2 } else { 1 })
+        }
+    }
+}
+
+/// The first signal asks to stop at the next safe place, the second stops at once.
+fn stop_on_signal(cancel: &Cancel) {
+    let cancel = cancel.clone();
+    let handler = move || {
+        if cancel.requested() {
+            std::process::exit(130);
+        }
+        cancel.request();
+        output::note("stopping after this step; once more to stop at once");
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        tracing::warn!(%error, "signals cannot be handled");
+    }
+}
+
+/// A panic is a bug of ours: it is reported as one, and the process ends with code 1.
+fn catch(body: impl FnOnce() -> szar_core::Result<ExitCode>) -> szar_core::Result<ExitCode> {
+    std::panic::set_hook(Box::new(|info| tracing::error!("{info}")));
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| payload.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        let text = text.unwrap_or_else(|| "no message".into());
+        Err(Error::Context {
+            context: "internal error, please report it".into(),
+            source: Box::new(Error::Missing(text)),
+        })
+    })
+}

@@ -1,0 +1,53 @@
+//! `szar describe`.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use szar_core::registry::{self, ComponentInfo};
+use szar_core::{Error, Result};
+
+use crate::output::Output;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the component.
+    component: String,
+    /// Print the JSON schema of its options, for editors.
+    #[arg(long)]
+    schema: bool,
+}
+
+/// Describes a component; a name that several kinds bear describes each.
+pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
+    let found = registry::named(&args.component);
+    if found.is_empty() {
+        return Err(Error::unknown("component", &args.component, registry::all().iter().map(|c| c.name)));
+    }
+    for info in found {
+        if args.schema || output.json {
+            output.json(&info.schema())?;
+        } else {
+            output.result(&page(info))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn page(info: &ComponentInfo) -> String {
+    let mut text = format!("{} `{}`\n  {}\n", info.kind, info.name, info.summary);
+    if !info.paper.is_empty() {
+        let _ = writeln!(text, "  {}", info.paper);
+    }
+    let _ = writeln!(text, "\noptions");
+    for field in szar_core::config::fields(info) {
+        let _ = writeln!(text, "  {}: {} = {}", field.name, field.type_words, field.default);
+        for line in field.doc.lines().map(str::trim).filter(|l| !l.is_empty()) {
+            let _ = writeln!(text, "      {line}");
+        }
+        for word in &field.words {
+            let _ = writeln!(text, "      {word}");
+        }
+    }
+    text
+}

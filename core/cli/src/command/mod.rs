@@ -1,0 +1,9 @@
+//! One file a subcommand.
+
+pub mod check;
+pub mod conform;
+pub mod describe;
+pub mod doctor;
+pub mod embed;
+pub mod list;
+pub mod run;

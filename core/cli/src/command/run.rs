@@ -1,0 +1,44 @@
+//! `szar run`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use szar_core::{Cancel, Result};
+use szar_runner::{RunOptions, run as run_pipeline};
+
+use crate::output::Output;
+use crate::threads;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The pipeline.
+    config: PathBuf,
+    /// Change a value: `--set adapters.0.alpha=3`; may be given often.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    overrides: Vec<String>,
+    /// Folder of the run [default: <output>/<name>-<hash of the configuration>].
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Train anew, whatever an earlier run left.
+    #[arg(long)]
+    fresh: bool,
+}
+
+/// Runs a pipeline and prints its summary.
+pub fn run(args: &Args, output: &Output, cancel: &Cancel) -> Result<ExitCode> {
+    let resolved = szar_core::config::load(&args.config, &args.overrides)?;
+    threads::set_count(resolved.pipeline.threads);
+    let options = RunOptions { out: args.out.clone(), fresh: args.fresh, progress: output, cancel };
+    let outcome = run_pipeline(&resolved, &options)?;
+    if outcome.reused {
+        output.say("this run is finished already; `--fresh` runs it anew");
+    }
+    if output.json {
+        output.json(&outcome.report)?;
+    } else {
+        output.result(&outcome.summary)?;
+    }
+    output.say(&format!("run folder: {}", outcome.dir.display()));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,5 @@
+//! The `szar` program.
+
+fn main() -> std::process::ExitCode {
+    szar_cli::main()
+}

@@ -1,0 +1,143 @@
+//! Generalised zero-shot: the candidates are all classes, and a gate decides between seen and unseen.
+
+use std::collections::BTreeMap;
+
+use szar_adapters::gates::entropy;
+use szar_core::host::{to_f64, to_i64};
+use szar_core::{Column, GateEvidence, GzslGate, Result, Scores};
+use tch::{Kind, Tensor, no_grad};
+
+use super::{Played, Streaming, argmax};
+use crate::data::{Data, Part};
+use crate::extract::Features;
+use crate::metrics::{auc, generalised};
+use crate::report::{Generalised, GzslReport, Prediction};
+
+/// Fits the gate on seen validation samples, plays the mixed test stream and counts.
+///
+/// `features` holds all rows of the store.
+///
+/// # Errors
+/// When a component refuses, or the user stops.
+pub fn gzsl(
+    streaming: &Streaming,
+    gate: &mut dyn GzslGate,
+    data: &Data,
+    features: &Features,
+) -> Result<(GzslReport, Vec<Prediction>, Played)> {
+    let candidates = data.split.all();
+    let columns = |list: &szar_core::ClassList| -> Vec<Column> {
+        list.ids().iter().filter_map(|id| candidates.column(*id)).collect()
+    };
+    let (seen, unseen) = (columns(data.split.seen()), columns(data.split.unseen()));
+    let constants = fit_gate(streaming, gate, data, features, &seen, &unseen)?;
+
+    let rows = data.rows(Part::SeenTest).start..data.rows(Part::UnseenTest).end;
+    let test = features.rows(&rows);
+    let samples: Vec<usize> = [data.samples(Part::SeenTest), data.samples(Part::UnseenTest)].concat();
+    let column = |s: &usize| candidates.column(data.class(*s)).map_or(-1, |c| c.0 as i64);
+    let labels: Vec<i64> = samples.iter().map(column).collect();
+    let played = streaming.play("gzsl", &test, &candidates, &labels)?;
+    let index: Vec<i64> = played.order.iter().map(|r| *r as i64).collect();
+    let index = Tensor::from_slice(&index).to_device(played.before.device());
+    let encoder_logits = test.seen_logits.as_ref().map(|l| l.index_select(0, &index));
+    let before = Scores { logits: played.before.shallow_clone() };
+    let after = Scores { logits: played.last().shallow_clone() };
+    let sides = Sides { seen: &seen, unseen: &unseen, encoder_logits: encoder_logits.as_ref() };
+    // The gate judges the base model, before and after alike: adapters move logits, not its calibration.
+    let taken = gate.takes_for_seen(&sides.evidence(&before))?;
+    let mut is_seen = vec![false; candidates.len()];
+    seen.iter().for_each(|c| is_seen[c.0] = true);
+    let ordered: Vec<i64> = played.order.iter().map(|r| labels[*r]).collect();
+    let truly_unseen: Vec<bool> = ordered.iter().map(|l| !is_seen[*l as usize]).collect();
+    let count = |scores: &Scores| -> Result<(Generalised, Vec<i64>)> {
+        let predictions = decide(gate, &sides.evidence(scores), &taken)?;
+        let (top1, class_mean) = generalised(&ordered, &predictions, &is_seen)?;
+        Ok((Generalised { class_mean, top1 }, predictions))
+    };
+    let (before_counts, before_predictions) = count(&before)?;
+    let adapted = played.after.is_some().then(|| count(&after)).transpose()?;
+    let (top1, class_mean) = generalised(&ordered, &argmax(&played.before), &is_seen)?;
+    let taken = to_i64(&taken)?;
+    let share = |unseen: bool| {
+        let of_side = || truly_unseen.iter().zip(&taken).filter(move |(u, _)| **u == unseen);
+        100.0 * of_side().filter(|(_, t)| **t == 1).count() as f64 / of_side().count().max(1) as f64
+    };
+    let report = GzslReport {
+        gate: constants,
+        gate_auc: auc(&to_f64(&gate.unseen_score(&sides.evidence(&before))?), &truly_unseen),
+        taken_for_seen: [share(false), share(true)],
+        ungated: Generalised { class_mean, top1 },
+        before: before_counts,
+        after: adapted.as_ref().map(|(counts, _)| counts.clone()),
+        adapters: played.adapters.clone(),
+    };
+    let after_predictions = adapted.map_or_else(|| before_predictions.clone(), |(_, p)| p);
+    let (h_before, h_after) = (to_f64(&entropy(&played.before)), to_f64(&entropy(played.last())));
+    let one = |(position, row): (usize, &usize)| {
+        let sample = &data.dataset.samples()[samples[*row]];
+        Prediction {
+            setting: "gzsl",
+            position,
+            sample: sample.name.clone(),
+            class: sample.class.0,
+            class_name: candidates.name(sample.class).unwrap_or_default().to_owned(),
+            before: candidates.ids()[before_predictions[position] as usize].0,
+            after: candidates.ids()[after_predictions[position] as usize].0,
+            entropy_before: h_before[position],
+            entropy_after: h_after[position],
+            taken_for_seen: Some(taken[position] == 1),
+        }
+    };
+    let predictions = played.order.iter().enumerate().map(one).collect();
+    Ok((report, predictions, played))
+}
+
+/// What a gate judges by, besides the scores.
+struct Sides<'a> {
+    seen: &'a [Column],
+    unseen: &'a [Column],
+    encoder_logits: Option<&'a Tensor>,
+}
+
+impl Sides<'_> {
+    fn evidence<'b>(&'b self, scores: &'b Scores) -> GateEvidence<'b> {
+        GateEvidence { scores, seen: self.seen, unseen: self.unseen, encoder_logits: self.encoder_logits }
+    }
+}
+
+fn fit_gate(
+    streaming: &Streaming,
+    gate: &mut dyn GzslGate,
+    data: &Data,
+    features: &Features,
+    seen: &[Column],
+    unseen: &[Column],
+) -> Result<BTreeMap<String, f64>> {
+    let validation = features.rows(&data.rows(Part::Validation));
+    let anchors = streaming.model.anchors.for_classes(&data.split.all())?;
+    let aligner = streaming.model.aligner;
+    let scores = no_grad(|| {
+        if !aligner.capabilities().oracle_labels {
+            return aligner.score(&validation.map, &anchors);
+        }
+        let column = |s: &usize| data.split.all().column(data.class(*s)).map_or(-1, |c| c.0 as i64);
+        let labels: Vec<i64> = data.samples(Part::Validation).iter().map(column).collect();
+        let labels = szar_core::OracleLabels(Tensor::from_slice(&labels).to_device(validation.map.values.device()));
+        aligner.score_with_labels(&validation.map, &anchors, &labels)
+    })?;
+    gate.fit(&GateEvidence { scores: &scores, seen, unseen, encoder_logits: validation.seen_logits.as_ref() })
+}
+
+/// Argmax inside the side that the gate chose.
+fn decide(gate: &dyn GzslGate, evidence: &GateEvidence, taken: &Tensor) -> Result<Vec<i64>> {
+    let side = |columns: &[Column], logits: Tensor| -> Vec<i64> {
+        argmax(&logits.to_kind(Kind::Float)).iter().map(|at| columns[*at as usize].0 as i64).collect()
+    };
+    let logits = &evidence.scores.logits;
+    let columns: Vec<i64> = evidence.unseen.iter().map(|c| c.0 as i64).collect();
+    let unseen = side(evidence.unseen, logits.index_select(1, &Tensor::from_slice(&columns).to_device(logits.device())));
+    let seen = side(evidence.seen, gate.seen_logits(evidence)?);
+    let taken = to_i64(taken)?;
+    Ok(taken.iter().zip(seen.iter().zip(unseen)).map(|(t, (s, u))| if *t == 1 { *s } else { u }).collect())
+}

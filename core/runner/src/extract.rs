@@ -1,0 +1,76 @@
+//! Features of whole parts, computed batch by batch into one preallocated tensor.
+
+use std::ops::Range;
+
+use szar_core::{Cancel, Error, FeatureMap, Progress, Result, SkeletonEncoder};
+use szar_data::store::SkeletonStore;
+use tch::{Device, Kind, Tensor, no_grad};
+
+const BATCH: usize = 128;
+
+/// Features and, where the encoder classifies, logits over the seen classes.
+#[derive(Debug)]
+pub struct Features {
+    /// `[n, N, T', V']`, or pooled when nothing downstream needs the map.
+    pub map: FeatureMap,
+    /// `[n, S]`.
+    pub seen_logits: Option<Tensor>,
+}
+
+impl Features {
+    /// A part of the rows, without a copy.
+    pub fn rows(&self, rows: &Range<usize>) -> Self {
+        let (start, len) = (rows.start as i64, rows.len() as i64);
+        Self {
+            map: self.map.narrow(start, len),
+            seen_logits: self.seen_logits.as_ref().map(|l| l.narrow(0, start, len)),
+        }
+    }
+
+    /// The rows that `index` (`[k]` i64) names, copied.
+    pub fn select(&self, index: &Tensor) -> Self {
+        Self {
+            map: self.map.select(index),
+            seen_logits: self.seen_logits.as_ref().map(|l| l.index_select(0, index)),
+        }
+    }
+}
+
+/// Encodes every sequence of the store.
+///
+/// # Errors
+/// When the encoder refuses a batch, its output has values that are not finite, or the user stops.
+pub fn extract(
+    encoder: &dyn SkeletonEncoder,
+    store: &SkeletonStore,
+    pooled: bool,
+    device: Device,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<Features> {
+    let spec = encoder.spec();
+    let (frames, joints) = if pooled { (1, 1) } else { (spec.frames, spec.joints) };
+    let count = store.len();
+    let mut map = Tensor::empty([count as i64, spec.channels, frames, joints], (Kind::Float, device));
+    let mut logits: Option<Tensor> = None;
+    progress.begin("features", count as u64);
+    for start in (0..count).step_by(BATCH) {
+        cancel.check()?;
+        let rows: Vec<usize> = (start..(start + BATCH).min(count)).collect();
+        let encoding = no_grad(|| encoder.encode(&store.batch(&rows, device)?))?;
+        let features = if pooled { FeatureMap::from_pooled(&encoding.features.pooled())? } else { encoding.features };
+        let (at, len) = (start as i64, rows.len() as i64);
+        map.narrow(0, at, len).copy_(&features.values);
+        if let Some(seen) = encoding.seen_logits {
+            let all = logits.get_or_insert_with(|| Tensor::empty([count as i64, seen.size()[1]], (Kind::Float, device)));
+            all.narrow(0, at, len).copy_(&seen);
+        }
+        progress.advance((start + rows.len()) as u64, "");
+    }
+    progress.end();
+    let map = std::mem::replace(&mut map, Tensor::new());
+    if map.isfinite().all().int64_value(&[]) == 0 {
+        return Err(Error::Input("the encoder gave features that are not finite; its weights or the data are damaged".into()));
+    }
+    Ok(Features { map: FeatureMap::new(map)?, seen_logits: logits })
+}

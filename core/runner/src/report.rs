@@ -1,0 +1,198 @@
+//! What a run leaves for its reader.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use szar_core::{EncoderSpec, FitSummary, Mark};
+
+use crate::metrics::{Confusion, SeenUnseen};
+use crate::perf::Stage;
+
+/// A finished run. Everything but `performance` is the same for the same configuration, seed, device and threads.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// Name of the pipeline.
+    pub name: String,
+    /// Remarks without which the numbers cannot be read.
+    pub marks: Vec<Mark>,
+    /// What ran, where.
+    pub provenance: Provenance,
+    /// The data.
+    pub data: DataReport,
+    /// The encoder on the seen classes.
+    pub encoder: EncoderReport,
+    /// The aligner's training.
+    pub aligner: AlignerReport,
+    /// Zero-shot: candidates are the unseen classes.
+    pub zsl: Option<ZslReport>,
+    /// Generalised zero-shot: candidates are all classes.
+    pub gzsl: Option<GzslReport>,
+    /// Time and memory; differs from run to run.
+    pub performance: Vec<Stage>,
+}
+
+/// What ran, where.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of szar.
+    pub szar: String,
+    /// Git revision of the working folder's repository, if it has one.
+    pub git: Option<String>,
+    /// Hash of the resolved configuration.
+    pub config: String,
+    /// Seed.
+    pub seed: u64,
+    /// Device.
+    pub device: String,
+    /// Threads of libtorch.
+    pub threads: i64,
+    /// `f32` or `bf16`.
+    pub precision: String,
+    /// Components by role.
+    pub components: BTreeMap<String, String>,
+}
+
+/// The data of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DataReport {
+    /// Name of the dataset.
+    pub name: String,
+    /// Sentence for data that was not recorded from people.
+    pub synthetic: Option<String>,
+    /// Skeleton layout.
+    pub layout: String,
+    /// Split of the classes.
+    pub split: String,
+    /// Names of the seen classes.
+    pub seen: Vec<String>,
+    /// Names of the unseen classes.
+    pub unseen: Vec<String>,
+    /// Samples: train, validation, seen_test, unseen_test, left_out.
+    pub samples: BTreeMap<String, usize>,
+}
+
+/// The encoder on the seen classes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EncoderReport {
+    /// What it gives.
+    pub spec: EncoderSpec,
+    /// Number of trainable values.
+    pub parameters: u64,
+    /// Its training; `None` when weights were given.
+    pub fit: Option<FitSummary>,
+    /// Accuracy on the seen validation samples, percent, where it classifies.
+    pub validation_top1: Option<f64>,
+    /// Accuracy on the seen test samples, percent.
+    pub test_top1: Option<f64>,
+    /// Class mean of the same.
+    pub test_class_mean: Option<f64>,
+}
+
+/// The aligner's training.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AlignerReport {
+    /// Number of values it holds.
+    pub parameters: u64,
+    /// Its training; `None` when weights were given.
+    pub fit: Option<FitSummary>,
+}
+
+/// Accuracy over the unseen classes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// Mean recall over classes, percent.
+    pub class_mean: f64,
+    /// Share of right samples, percent.
+    pub top1: f64,
+    /// Recall by class, percent.
+    pub per_class: BTreeMap<String, Option<f64>>,
+    /// Share of each class among the predictions, percent.
+    pub prediction_share: BTreeMap<String, f64>,
+    /// Counts; rows and columns in the order of `data.unseen`.
+    pub confusion: Confusion,
+}
+
+/// One adapter of the chain after its stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AdapterReport {
+    /// Its name.
+    pub component: String,
+    /// Did it score the stream a second time?
+    pub second_pass: bool,
+    /// Constants that were chosen by test accuracy, if its protocol does that.
+    pub test_tuned: Option<serde_json::Value>,
+    /// Bytes of state at the end.
+    pub state_bytes: u64,
+    /// Its own numbers, per class or scalar.
+    pub diagnostics: BTreeMap<String, Vec<f64>>,
+}
+
+/// Zero-shot results.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ZslReport {
+    /// Answering at random, percent.
+    pub chance: f64,
+    /// Always answering the largest class, percent of samples.
+    pub largest_class: f64,
+    /// Without adapters.
+    pub before: Accuracy,
+    /// With adapters; `None` when there is none.
+    pub after: Option<Accuracy>,
+    /// Mean entropy of the posterior, nats, before and after.
+    pub entropy: [f64; 2],
+    /// The adapters.
+    pub adapters: Vec<AdapterReport>,
+}
+
+/// Generalised results, one state of adaptation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Generalised {
+    /// Over classes.
+    pub class_mean: SeenUnseen,
+    /// Over samples.
+    pub top1: SeenUnseen,
+}
+
+/// Generalised zero-shot results.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GzslReport {
+    /// Constants of the gate, chosen on seen validation samples.
+    pub gate: BTreeMap<String, f64>,
+    /// Area under the ROC curve of the gate, unseen against seen, percent.
+    pub gate_auc: f64,
+    /// Share of seen and of unseen test samples that the gate takes for seen, percent.
+    pub taken_for_seen: [f64; 2],
+    /// Argmax over all classes, without gate and adapters.
+    pub ungated: Generalised,
+    /// Without adapters.
+    pub before: Generalised,
+    /// With adapters.
+    pub after: Option<Generalised>,
+    /// The adapters.
+    pub adapters: Vec<AdapterReport>,
+}
+
+/// One line of `predictions.csv`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Prediction {
+    /// `zsl` or `gzsl`.
+    pub setting: &'static str,
+    /// Position in the stream, from 0.
+    pub position: usize,
+    /// Name of the sample in its dataset.
+    pub sample: String,
+    /// True class number.
+    pub class: i64,
+    /// True class name.
+    pub class_name: String,
+    /// Class number predicted without adapters.
+    pub before: i64,
+    /// Class number predicted with adapters.
+    pub after: i64,
+    /// Entropy of the posterior without adapters, nats.
+    pub entropy_before: f64,
+    /// Entropy of the posterior with adapters, nats.
+    pub entropy_after: f64,
+    /// Did the gate take it for a seen class? Empty for `zsl`.
+    pub taken_for_seen: Option<bool>,
+}

@@ -1,0 +1,441 @@
+//! One pipeline from configuration to report.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use szar_core::checkpoint::NamedTensors;
+use szar_core::config::{Evaluation, Pipeline, Resolved};
+use szar_core::{
+    Aligner, BuildContext, Cancel, Error, FitContext, FitSummary, InputSpec, Mark, Progress, Result, Seed, SeenFeatures,
+    SeenSet, SemanticAnchors, SkeletonEncoder,
+};
+use tch::{Device, Kind};
+
+use crate::data::{Data, Part, SeenPart};
+use crate::evaluate::{Model, Streaming, argmax, gzsl, stage, zsl};
+use crate::extract::{Features, extract};
+use crate::metrics::Confusion;
+use crate::perf::{Stage, Watch};
+use crate::report::{AlignerReport, DataReport, EncoderReport, Provenance, Report};
+use crate::rundir::RunDir;
+use crate::summary;
+use crate::train::{Source, Trainable, Trained, content_hash, obtain};
+
+/// How to run, as far as it does not change results.
+pub struct RunOptions<'a> {
+    /// Folder of the run; by default `<output>/<name>-<hash>`.
+    pub out: Option<PathBuf>,
+    /// Forget what an earlier run left, and train anew.
+    pub fresh: bool,
+    /// Where progress goes.
+    pub progress: &'a dyn Progress,
+    /// When to stop.
+    pub cancel: &'a Cancel,
+}
+
+/// A finished run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its report.
+    pub report: Report,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// The summary for reading.
+    pub summary: String,
+    /// True when the run had finished earlier and nothing was computed.
+    pub reused: bool,
+}
+
+/// Runs a pipeline, or goes on where an earlier run of the same configuration stopped.
+///
+/// # Errors
+/// When input is wrong, a component fails, the folder cannot be written, or the user stops.
+pub fn run(resolved: &Resolved, options: &RunOptions) -> Result<Outcome> {
+    let pipeline = &resolved.pipeline;
+    let device = pipeline.device.resolve()?;
+    let output = &pipeline.output.0;
+    let hash = resolved.hash();
+    let root = options.out.clone().unwrap_or_else(|| output.join(format!("{}-{}", pipeline.name, &hash[..12])));
+    let dir = RunDir::open(&root, resolved, options.fresh)?;
+    if let Some(report) = dir.report()? {
+        let summary = summary::text(&report);
+        return Ok(Outcome { report, dir: root, summary, reused: true });
+    }
+    let ctx = BuildContext { device, seed: Seed(pipeline.seed), cache: cache_dir() };
+    let mut session = Session { resolved, pipeline, options, dir: &dir, ctx, stages: Vec::new() };
+    let (report, predictions) = session.run()?;
+    let summary = summary::text(&report);
+    dir.finish(&report, &predictions, &summary)?;
+    Ok(Outcome { report, dir: root, summary, reused: false })
+}
+
+/// Folder for what can be computed again: `$SZAR_CACHE`, else `szar` in the user's cache folder.
+pub fn cache_dir() -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    variable("SZAR_CACHE")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|p| p.join("szar")))
+        .or_else(|| variable("HOME").map(|p| p.join(".cache/szar")))
+        .unwrap_or_else(|| std::env::temp_dir().join("szar"))
+}
+
+struct Session<'a> {
+    resolved: &'a Resolved,
+    pipeline: &'a Pipeline,
+    options: &'a RunOptions<'a>,
+    dir: &'a RunDir,
+    ctx: BuildContext,
+    stages: Vec<Stage>,
+}
+
+impl Session<'_> {
+    fn run(&mut self) -> Result<(Report, Vec<crate::report::Prediction>)> {
+        let data = self.read()?;
+        let anchors = self.anchors(&data)?;
+        let (mut encoder, input) = self.build_encoder(&data)?;
+        let trained_encoder = self.train_encoder(encoder.as_mut(), &data)?;
+        let features = self.extract(encoder.as_ref(), &data)?;
+        let encoder_report = encoder_report(encoder.as_ref(), trained_encoder.summary, &data, &features)?;
+        let spec = encoder.spec();
+        drop(encoder);
+        let (aligner, aligner_report) = self.train_aligner(&data, &features, &anchors, &input)?;
+        let model = Model { aligner: aligner.as_ref(), anchors: &anchors };
+        let ctx = BuildContext { seed: self.ctx.seed.derive("evaluate", 0), ..self.ctx.clone() };
+        let streaming = Streaming {
+            model,
+            adapters: &self.pipeline.adapters,
+            options: &self.pipeline.stream,
+            ctx: &ctx,
+            layout: Arc::clone(&input.layout),
+            spec,
+            progress: self.options.progress,
+            cancel: self.options.cancel,
+        };
+        let mut predictions = Vec::new();
+        let mut results = (None, None);
+        if self.pipeline.evaluate.contains(&Evaluation::Zsl) {
+            let (report, lines, played) = zsl(&streaming, &data, &features.rows(&data.rows(Part::UnseenTest)))?;
+            self.stages.push(stage("zsl scoring", played.scoring, lines.len()));
+            self.note_adapting("zsl adaptation", &played, lines.len());
+            predictions.extend(lines);
+            results.0 = Some(report);
+        }
+        if self.pipeline.evaluate.contains(&Evaluation::Gzsl) {
+            let config = self.pipeline.gate.as_ref().ok_or_else(|| Error::Missing("a gate for gzsl".into()))?;
+            let mut gate = config.build(&data.split.all(), &self.ctx)?;
+            let (report, lines, played) = gzsl(&streaming, gate.as_mut(), &data, &features)?;
+            self.stages.push(stage("gzsl scoring", played.scoring, lines.len()));
+            self.note_adapting("gzsl adaptation", &played, lines.len());
+            predictions.extend(lines);
+            results.1 = Some(report);
+        }
+        let report = Report {
+            name: self.pipeline.name.clone(),
+            marks: marks(self.pipeline),
+            provenance: self.provenance(),
+            data: data_report(&data),
+            encoder: encoder_report,
+            aligner: aligner_report,
+            zsl: results.0,
+            gzsl: results.1,
+            performance: std::mem::take(&mut self.stages),
+        };
+        Ok((report, predictions))
+    }
+
+    fn note_adapting(&mut self, name: &str, played: &crate::evaluate::Played, samples: usize) {
+        if played.after.is_some() {
+            self.stages.push(stage(name, played.adapting, samples));
+        }
+    }
+
+    fn read(&mut self) -> Result<Data> {
+        let watch = Watch::start("read");
+        let dataset = self.pipeline.dataset.build(&self.ctx)?;
+        let data = Data::read(self.pipeline, dataset, self.options.progress, self.options.cancel)?;
+        self.stages.push(watch.stop(data.store.len() as u64, false));
+        Ok(data)
+    }
+
+    fn anchors(&mut self, data: &Data) -> Result<SemanticAnchors> {
+        let watch = Watch::start("semantics");
+        let classes = data.split.all();
+        let anchors = self.pipeline.semantics.build(&self.ctx)?.anchors(&classes)?.to_device(self.ctx.device);
+        let anchors = anchors.for_classes(&classes)?;
+        if let Some(width) = self.pipeline.aligner.width().filter(|w| *w != anchors.width()) {
+            return Err(Error::Input(format!(
+                "aligner `{}` wants anchors of width {width}, semantics `{}` gives {}",
+                self.pipeline.aligner.typetag_name(),
+                self.pipeline.semantics.typetag_name(),
+                anchors.width()
+            )));
+        }
+        self.stages.push(watch.stop(classes.len() as u64, false));
+        Ok(anchors)
+    }
+
+    fn build_encoder(&self, data: &Data) -> Result<(Box<dyn SkeletonEncoder>, InputSpec)> {
+        let input = InputSpec {
+            layout: Arc::clone(&data.dataset.info().layout),
+            frames: self.pipeline.preprocess.frames(),
+            persons: data.store.persons() as i64,
+            seen_classes: data.split.seen().len() as i64,
+        };
+        self.ctx.seed.derive("encoder/init", 0).apply();
+        Ok((self.pipeline.encoder.build(&input, &self.ctx)?, input))
+    }
+
+    fn train_encoder(&mut self, encoder: &mut dyn SkeletonEncoder, data: &Data) -> Result<Trained> {
+        let watch = Watch::start("encoder training");
+        let shared = self.shared_encoder(data);
+        let train = data.seen(Part::Train, self.ctx.device)?;
+        let validation = data.seen(Part::Validation, self.ctx.device)?;
+        let about = self.about("encoder", self.pipeline.encoder.typetag_name());
+        let mut part = EncoderPart { encoder, train: &train, validation: &validation, session: self };
+        let given = self.pipeline.encoder.weights();
+        let trained = obtain("encoder", &mut part, given, self.dir, shared.as_deref(), self.ctx.device, &about)?;
+        self.stages.push(fit_stage(watch, &trained, data.partition.train.len()));
+        Ok(trained)
+    }
+
+    /// Where an encoder trained on the same data with the same options, seed, device and threads is kept.
+    fn shared_encoder(&self, data: &Data) -> Option<PathBuf> {
+        if self.options.fresh {
+            return None;
+        }
+        let options = self.resolved.hash_of(&["seed", "threads", "precision", "preprocess", "encoder", "validation"]);
+        let device = format!("{:?}/{}", self.ctx.device, tch::get_num_threads());
+        let rows = data.rows(Part::Train).start..data.rows(Part::Validation).end;
+        let labels: String = rows.clone().map(|r| format!("{} ", data.class(data.partition.all()[r]))).collect();
+        let texts = [options.as_str(), &device, &labels, env!("CARGO_PKG_VERSION")];
+        let hash = content_hash(texts, data.store.values(rows));
+        let folder = self.pipeline.output.0.join(".trained");
+        Some(folder.join(format!("encoder-{}.safetensors", &hash[..16])))
+    }
+
+    fn about(&self, role: &str, component: &str) -> Vec<(String, String)> {
+        let block = self.resolved.value.get(role).map(ToString::to_string).unwrap_or_default();
+        let preprocess = self.resolved.value.get("preprocess").map(ToString::to_string).unwrap_or_default();
+        vec![
+            ("szar".into(), env!("CARGO_PKG_VERSION").into()),
+            ("component".into(), component.into()),
+            ("options".into(), block),
+            ("preprocess".into(), preprocess),
+            ("seed".into(), self.pipeline.seed.to_string()),
+        ]
+    }
+
+    fn extract(&mut self, encoder: &dyn SkeletonEncoder, data: &Data) -> Result<Features> {
+        let watch = Watch::start("features");
+        let needs_map = self.pipeline.aligner.capabilities().features == szar_core::FeatureNeed::Map
+            || self.pipeline.adapters.iter().any(|a| a.requirements().feature_map.is_some());
+        let (progress, cancel) = (self.options.progress, self.options.cancel);
+        let features = extract(encoder, &data.store, !needs_map, self.ctx.device, progress, cancel)?;
+        self.stages.push(watch.stop(data.store.len() as u64, false));
+        Ok(features)
+    }
+
+    fn train_aligner(
+        &mut self,
+        data: &Data,
+        features: &Features,
+        anchors: &SemanticAnchors,
+        input: &InputSpec,
+    ) -> Result<(Box<dyn Aligner>, AlignerReport)> {
+        let watch = Watch::start("aligner training");
+        let config = &self.pipeline.aligner;
+        let (_, channels, frames, joints) = features.map.dims();
+        let spec = szar_core::EncoderSpec { channels, frames, joints, classifies: features.seen_logits.is_some() };
+        self.ctx.seed.derive("aligner/init", 0).apply();
+        let mut aligner = config.build(&spec, &anchors.granularities, anchors.width(), &self.ctx)?;
+        let set = |part| -> Result<SeenSet> {
+            let labels = szar_core::SeenSkeletons::labels(&data.seen(part, self.ctx.device)?).columns().shallow_clone();
+            let classes: Vec<_> = data.samples(part).iter().map(|s| data.class(*s)).collect();
+            drop(labels);
+            let labels = szar_core::SeenLabels::new(&data.split, &classes, self.ctx.device)?;
+            Ok(SeenSet { features: features.rows(&data.rows(part)).map, labels })
+        };
+        let seen = SeenFeatures {
+            train: set(Part::Train)?,
+            validation: set(Part::Validation)?,
+            layout: Arc::clone(&input.layout),
+        };
+        let seen_anchors = anchors.for_classes(data.split.seen())?;
+        let about = self.about("aligner", config.typetag_name());
+        let mut part = AlignerPart { aligner: aligner.as_mut(), seen: &seen, anchors: &seen_anchors, session: self };
+        let trained = obtain("aligner", &mut part, config.weights(), self.dir, None, self.ctx.device, &about)?;
+        let report = AlignerReport { parameters: count(&aligner.state()), fit: trained.summary.clone() };
+        self.stages.push(fit_stage(watch, &trained, data.partition.train.len()));
+        Ok((aligner, report))
+    }
+
+    fn fit_context(&self, purpose: &str, checkpoint: PathBuf) -> FitContext<'_> {
+        FitContext {
+            device: self.ctx.device,
+            precision: self.pipeline.precision,
+            seed: self.ctx.seed.derive(purpose, 0),
+            progress: self.options.progress,
+            cancel: self.options.cancel,
+            checkpoint: Some(checkpoint),
+        }
+    }
+
+    fn provenance(&self) -> Provenance {
+        let p = self.pipeline;
+        let mut components = BTreeMap::from([
+            ("dataset".to_owned(), p.dataset.typetag_name().to_owned()),
+            ("preprocess".to_owned(), p.preprocess.typetag_name().to_owned()),
+            ("encoder".to_owned(), p.encoder.typetag_name().to_owned()),
+            ("semantics".to_owned(), p.semantics.typetag_name().to_owned()),
+            ("aligner".to_owned(), p.aligner.typetag_name().to_owned()),
+        ]);
+        for (i, adapter) in p.adapters.iter().enumerate() {
+            components.insert(format!("adapters[{i}]"), adapter.typetag_name().to_owned());
+        }
+        if let Some(gate) = &p.gate {
+            components.insert("gate".to_owned(), gate.typetag_name().to_owned());
+        }
+        Provenance {
+            szar: env!("CARGO_PKG_VERSION").into(),
+            git: git_revision(),
+            config: self.resolved.hash(),
+            seed: p.seed,
+            device: device_name(self.ctx.device),
+            threads: i64::from(tch::get_num_threads()),
+            precision: match p.precision.resolve(self.ctx.device) {
+                Kind::BFloat16 => "bf16".into(),
+                _ => "f32".into(),
+            },
+            components,
+        }
+    }
+}
+
+fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(n) => format!("cuda:{n}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+fn git_revision() -> Option<String> {
+    let output = std::process::Command::new("git").args(["rev-parse", "HEAD"]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    (output.status.success()).then(|| text.trim().to_owned())
+}
+
+/// Remarks of all parts, once each; those about test labels first.
+fn marks(p: &Pipeline) -> Vec<Mark> {
+    let mut list: Vec<Mark> = [p.dataset.marks(), p.encoder.marks(), p.semantics.marks(), p.aligner.marks()]
+        .into_iter()
+        .chain(p.adapters.iter().map(|a| a.marks()))
+        .chain(p.gate.iter().map(|g| g.marks()))
+        .flatten()
+        .collect();
+    list.sort_by_key(|m| (!m.uses_test_labels, m.text.clone()));
+    list.dedup();
+    list
+}
+
+fn count(state: &NamedTensors) -> u64 {
+    let floats = state.values().filter(|t| t.kind() == Kind::Float);
+    floats.map(|t| t.numel() as u64).sum()
+}
+
+fn fit_stage(watch: Watch, trained: &Trained, samples: usize) -> Stage {
+    let epochs = trained.summary.as_ref().map_or(0, |s| s.epochs.max(1) as usize);
+    watch.stop((samples * epochs) as u64, trained.source != Source::Trained)
+}
+
+fn data_report(data: &Data) -> DataReport {
+    let info = data.dataset.info();
+    let p = &data.partition;
+    let samples = [
+        ("train", p.train.len()),
+        ("validation", p.validation.len()),
+        ("seen_test", p.seen_test.len()),
+        ("unseen_test", p.unseen_test.len()),
+        ("left_out", p.left_out),
+    ];
+    DataReport {
+        name: info.name.clone(),
+        synthetic: info.synthetic.clone(),
+        layout: info.layout.name.clone(),
+        split: data.split.name().to_owned(),
+        seen: data.split.seen().names().to_vec(),
+        unseen: data.split.unseen().names().to_vec(),
+        samples: samples.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+    }
+}
+
+fn encoder_report(
+    encoder: &dyn SkeletonEncoder,
+    fit: Option<FitSummary>,
+    data: &Data,
+    features: &Features,
+) -> Result<EncoderReport> {
+    let seen_accuracy = |part: Part| -> Result<Option<Confusion>> {
+        let Some(logits) = &features.seen_logits else { return Ok(None) };
+        let rows = data.rows(part);
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let column = |s: &usize| data.split.seen().column(data.class(*s)).map_or(-1, |c| c.0 as i64);
+        let labels: Vec<i64> = data.samples(part).iter().map(column).collect();
+        let predictions = argmax(&logits.narrow(0, rows.start as i64, rows.len() as i64));
+        Confusion::new(data.split.seen().len(), &labels, &predictions).map(Some)
+    };
+    let test = seen_accuracy(Part::SeenTest)?;
+    Ok(EncoderReport {
+        spec: encoder.spec(),
+        parameters: count(&encoder.state()),
+        fit,
+        validation_top1: seen_accuracy(Part::Validation)?.map(|c| c.top1()),
+        test_top1: test.as_ref().map(Confusion::top1),
+        test_class_mean: test.as_ref().map(Confusion::class_mean),
+    })
+}
+
+struct EncoderPart<'a, 'b> {
+    encoder: &'a mut dyn SkeletonEncoder,
+    train: &'a SeenPart<'a>,
+    validation: &'a SeenPart<'a>,
+    session: &'a Session<'b>,
+}
+
+impl Trainable for EncoderPart<'_, '_> {
+    fn load(&mut self, state: &NamedTensors) -> Result<()> {
+        self.encoder.load_state(state)
+    }
+
+    fn state(&self) -> NamedTensors {
+        self.encoder.state()
+    }
+
+    fn fit(&mut self, checkpoint: PathBuf) -> Result<FitSummary> {
+        let mut ctx = self.session.fit_context("encoder", checkpoint);
+        self.encoder.fit(self.train, self.validation, &mut ctx)
+    }
+}
+
+struct AlignerPart<'a, 'b> {
+    aligner: &'a mut dyn Aligner,
+    seen: &'a SeenFeatures,
+    anchors: &'a SemanticAnchors,
+    session: &'a Session<'b>,
+}
+
+impl Trainable for AlignerPart<'_, '_> {
+    fn load(&mut self, state: &NamedTensors) -> Result<()> {
+        self.aligner.load_state(state)
+    }
+
+    fn state(&self) -> NamedTensors {
+        self.aligner.state()
+    }
+
+    fn fit(&mut self, checkpoint: PathBuf) -> Result<FitSummary> {
+        let mut ctx = self.session.fit_context("aligner", checkpoint);
+        self.aligner.fit(self.seen, self.anchors, &mut ctx)
+    }
+}

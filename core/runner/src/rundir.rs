@@ -1,0 +1,161 @@
+//! The folder of a run: who owns it, what is finished in it.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use szar_core::checkpoint::{self, NamedTensors, write_atomically};
+use szar_core::config::Resolved;
+use szar_core::{Error, FitSummary, Result};
+use tch::Device;
+
+use crate::report::{Prediction, Report};
+
+/// A run's folder, locked for as long as this lives.
+pub struct RunDir {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl RunDir {
+    /// Opens (or creates) the folder and takes its lock. `fresh` forgets what an earlier run left.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, another run holds it, or it belongs to another configuration.
+    pub fn open(root: &Path, resolved: &Resolved, fresh: bool) -> Result<Self> {
+        let create = |e| Error::Io { action: "create", path: root.to_owned(), source: e };
+        fs::create_dir_all(root).map_err(create)?;
+        let lock_path = root.join(".lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(|e| Error::write(&lock_path, e))?;
+        lock.try_lock().map_err(|_| {
+            Error::Unavailable(format!("{}: another szar is running in this folder; wait for it, or choose another `--out`", root.display()))
+        })?;
+        let this = Self { root: root.to_owned(), _lock: lock };
+        if fresh {
+            this.forget()?;
+        }
+        this.claim(resolved)?;
+        Ok(this)
+    }
+
+    fn forget(&self) -> Result<()> {
+        for name in ["report.json", "predictions.csv", "config.yaml", "summary.txt"] {
+            remove(&self.path(name))?;
+        }
+        for part in ["encoder", "aligner"] {
+            remove(&self.path(&format!("{part}.safetensors")))?;
+            remove(&self.checkpoint(part))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the resolved configuration, or checks that the one there is the same.
+    fn claim(&self, resolved: &Resolved) -> Result<()> {
+        let path = self.path("config.yaml");
+        let hash = resolved.hash();
+        let mark = format!("# configuration {hash}\n");
+        if let Ok(old) = fs::read_to_string(&path) {
+            if old.starts_with(&mark) {
+                return Ok(());
+            }
+            return Err(Error::Input(format!(
+                "{}: this folder holds a run of another configuration; choose another `--out`, or `--fresh` to replace it",
+                self.root.display()
+            )));
+        }
+        write_atomically(&path, format!("{mark}{}", resolved.to_yaml()?).as_bytes())
+    }
+
+    /// A file in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// State of an unfinished training.
+    pub fn checkpoint(&self, part: &str) -> PathBuf {
+        self.root.join("checkpoints").join(format!("{part}.safetensors"))
+    }
+
+    /// Weights and training summary of a part that is trained already.
+    ///
+    /// # Errors
+    /// When the file is there but damaged.
+    pub fn trained(&self, part: &str, device: Device) -> Result<Option<(NamedTensors, FitSummary)>> {
+        load_trained(&self.path(&format!("{part}.safetensors")), device)
+    }
+
+    /// Keeps the weights of a trained part and drops its checkpoint.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn keep(&self, part: &str, state: &NamedTensors, summary: &FitSummary, about: &[(String, String)]) -> Result<()> {
+        save_trained(&self.path(&format!("{part}.safetensors")), state, summary, about)?;
+        remove(&self.checkpoint(part))
+    }
+
+    /// The report of a run that finished here.
+    ///
+    /// # Errors
+    /// When the file is there but damaged.
+    pub fn report(&self) -> Result<Option<Report>> {
+        let path = self.path("report.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&path).map_err(|e| Error::read(&path, e))?;
+        serde_json::from_str(&text).map(Some).map_err(|e| Error::format(&path, None, e.to_string()))
+    }
+
+    /// Writes predictions, summary and, last, the report.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn finish(&self, report: &Report, predictions: &[Prediction], summary: &str) -> Result<()> {
+        let path = self.path("predictions.csv");
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        for prediction in predictions {
+            csv.serialize(prediction).map_err(|e| Error::format(&path, None, e.to_string()))?;
+        }
+        let bytes = csv.into_inner().map_err(|e| Error::format(&path, None, e.to_string()))?;
+        write_atomically(&path, &bytes)?;
+        write_atomically(&self.path("summary.txt"), summary.as_bytes())?;
+        let path = self.path("report.json");
+        let json = serde_json::to_string_pretty(report).map_err(|e| Error::format(&path, None, e.to_string()))?;
+        write_atomically(&path, json.as_bytes())
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::write(path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Reads weights with the training summary in their metadata.
+pub fn load_trained(path: &Path, device: Device) -> Result<Option<(NamedTensors, FitSummary)>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (state, metadata) = checkpoint::load(path, device)?;
+    let bad = |why: String| Error::format(path, "metadata `fit`".to_owned(), why);
+    let fit = metadata.get("fit").ok_or_else(|| bad("is missing".into()))?;
+    Ok(Some((state, serde_json::from_str(fit).map_err(|e| bad(e.to_string()))?)))
+}
+
+/// Writes weights with the training summary in their metadata.
+pub fn save_trained(path: &Path, state: &NamedTensors, summary: &FitSummary, about: &[(String, String)]) -> Result<()> {
+    let fit = serde_json::to_string(summary).map_err(|e| Error::format(path, None, e.to_string()))?;
+    let mut metadata = vec![("fit".to_owned(), fit)];
+    metadata.extend_from_slice(about);
+    checkpoint::save(path, state, &metadata)
+}
