@@ -140,7 +140,7 @@ fn update(rule: Rule, slot: &mut Slot, mut grad: Tensor, lr: f64, decay: f64, st
     if decay != 0.0 && decoupled {
         let _ = parameter.g_mul_scalar_(1.0 - lr * decay);
     } else if decay != 0.0 {
-        grad = grad + &parameter * decay;
+        grad = &parameter * decay + grad; // a new tensor: the gradient itself stays
     }
     match rule {
         Rule::Sgd { momentum, nesterov } => {

@@ -92,7 +92,7 @@ impl Judge<'_> {
 
     /// `[B, C]`: as [`Self::shared`] with the probes of the candidates in `columns` `[B]`.
     pub fn asked_by(&self, seen: &Tensor, columns: &Tensor) -> Result<Tensor> {
-        self.shared(seen, Some(&self.probes()?.index_select(0, columns)))
+        self.shared(seen, Some(&self.probes()?.f_index_select(0, columns)?))
     }
 
     /// `[B, C]`: as [`Self::shared`] with the mean text of the candidates as query.
