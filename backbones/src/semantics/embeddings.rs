@@ -155,7 +155,7 @@ impl SemanticProvider for Embeddings {
                 .sqrt();
             let zero = length.squeeze_dim(-1).le(1e-12);
             self.refuse(&zero, classes, "is all zeros and cannot be scaled to unit length")?;
-            values = values / length;
+            values /= length;
         }
         SemanticAnchors::new(
             values.to_device(self.device),

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use szar_core::{Error, Result};
 
-use super::model::BertConfig;
+use super::config::BertConfig;
 
 /// How the tokens of a text become one vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

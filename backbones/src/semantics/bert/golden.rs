@@ -4,8 +4,9 @@ use szar_core::conform::{Case, Driver};
 use szar_core::{Error, NamedTensors, Result};
 use tch::{Device, Kind, Tensor};
 
+use super::config::BertConfig;
 use super::folder::Pooling;
-use super::model::{Bert, BertConfig};
+use super::model::Bert;
 use super::tokens::Tokens;
 use super::{pad, pool, unit};
 

@@ -3,6 +3,7 @@
 //! Source: Reimers and Gurevych, "Sentence-BERT", EMNLP 2019, in the folder layout of sentence-transformers. Any
 //! folder with a plain BERT network fits; all-MiniLM-L6-v2 (d = 384) is small and quick.
 
+pub mod config;
 pub mod folder;
 pub mod model;
 pub mod tokens;

@@ -19,7 +19,7 @@ use tch::{Device, Tensor};
 
 use super::vectors::{Cache, Shipped};
 use file::DescriptionFile;
-use prompt::{Prompt, Templates};
+pub use prompt::{Prompt, Templates};
 
 /// Options of the `descriptions` provider.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -1,10 +1,11 @@
 //! One array of floats from an `.npy`, `.npz` or `.safetensors` file.
 
+mod npy;
+
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
-use npyz::{DType, NpyFile, Order, TypeChar};
 use szar_core::{Error, Result, checkpoint};
 use tch::{Device, Kind, Tensor};
 
@@ -33,8 +34,7 @@ pub(super) fn read(path: &Path, name: Option<&str>) -> Result<Tensor> {
     match Format::of(path) {
         Some(Format::Npy) => {
             let file = File::open(path).map_err(|e| Error::read(path, e))?;
-            let npy = NpyFile::new(BufReader::new(file)).map_err(|e| wrong(e.to_string()))?;
-            floats(npy).map_err(wrong)
+            npy::read(&mut BufReader::new(file)).map_err(wrong)
         }
         Some(Format::Npz) => {
             // Opened here first, so that a missing file reads like any other missing file.
@@ -45,8 +45,12 @@ pub(super) fn read(path: &Path, name: Option<&str>) -> Result<Tensor> {
             names.sort();
             let name = choose(path, name, &names)?;
             let at = |why: String| Error::format(path, format!("array `{name}`"), why);
-            let npy = archive.by_name(&name).map_err(|e| at(e.to_string()))?;
-            floats(npy.ok_or_else(|| at("is missing".into()))?).map_err(at)
+            let file = npyz::npz::file_name_from_array_name(&name);
+            let mut entry = archive
+                .zip_archive()
+                .by_name(&file)
+                .map_err(|e| at(e.to_string()))?;
+            npy::read(&mut entry).map_err(at)
         }
         Some(Format::Safetensors) => {
             let (mut tensors, _) = checkpoint::load(path, Device::Cpu)?;
@@ -84,33 +88,4 @@ fn choose(path: &Path, name: Option<&str>, names: &[String]) -> Result<String> {
             Err(Error::format(path, None, why))
         }
     }
-}
-
-/// The values of a NumPy array of 4- or 8-byte floats, in C order.
-fn floats<R: Read>(npy: NpyFile<R>) -> Result<Tensor, String> {
-    let DType::Plain(kind) = npy.dtype() else {
-        return Err("holds records, expected floats".into());
-    };
-    if (kind.type_char(), kind.size_field()) == (TypeChar::Object, 8) || npy.header().uses_pickled_array() {
-        return Err("holds pickled Python objects, which are never loaded; save it as floats".into());
-    }
-    let shape: Vec<i64> = npy
-        .shape()
-        .iter()
-        .map(|d| i64::try_from(*d).unwrap_or(i64::MAX))
-        .collect();
-    let order = npy.order();
-    let flat = match (kind.type_char(), kind.size_field()) {
-        (TypeChar::Float, 4) => Tensor::from_slice(&npy.into_vec::<f32>().map_err(|e| e.to_string())?),
-        (TypeChar::Float, 8) => Tensor::from_slice(&npy.into_vec::<f64>().map_err(|e| e.to_string())?),
-        _ => return Err(format!("holds {kind}, expected float32 or float64")),
-    };
-    Ok(match order {
-        Order::C => flat.reshape(&shape),
-        Order::Fortran => {
-            let backwards: Vec<i64> = shape.iter().rev().copied().collect();
-            let axes: Vec<i64> = (0..shape.len() as i64).rev().collect();
-            flat.reshape(&backwards).permute(&axes).contiguous()
-        }
-    })
 }
