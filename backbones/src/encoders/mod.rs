@@ -1,1 +1,4 @@
 //! Skeleton encoders: one file (or folder) each.
+
+pub mod layers;
+pub mod st_gcn;

@@ -1,1 +1,3 @@
 //! Blocks that two components use.
+
+pub mod classifier;
