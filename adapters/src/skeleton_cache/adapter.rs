@@ -9,12 +9,12 @@ use szar_core::{
 };
 use tch::{Device, Kind, Tensor};
 
-use super::bank::{Bank, Size, check_inputs};
-use super::config::Behaviour;
+use super::bank::{Bank, Size};
+use super::choices::Behaviour;
 use super::host::{Engine, Prior as Weights};
 use super::prior::{self, Prior};
 use super::scan::{self, Placement, Rules};
-use super::{Centre, LogitNorm, SecondPass, SkeletonCacheConfig, WeightRow, device};
+use super::{Centre, SecondPass, SkeletonCacheConfig, WeightRow, device, inputs};
 
 /// Samples that are compared with each other at once; a larger batch is taken in pieces.
 const PIECE: i64 = 256;
@@ -132,6 +132,12 @@ impl SkeletonCache {
         Ok(nodes.matmul(&pooling).transpose(1, 2).contiguous())
     }
 
+    /// Computes the steps by tensor operations, as on an accelerator.
+    #[cfg(test)]
+    pub(super) fn use_tensors(&mut self) {
+        self.stream.as_mut().unwrap().on_host = false;
+    }
+
     fn stream(&self) -> Result<&Stream> {
         self.stream.as_ref().ok_or_else(not_begun)
     }
@@ -139,7 +145,7 @@ impl SkeletonCache {
     fn run(&mut self, descriptors: &Tensor, logits: &Tensor, frozen: bool) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let stream = self.stream.as_mut().ok_or_else(not_begun)?;
-        let samples = check_inputs(stream.bank.ledger.size, descriptors, logits)? as i64;
+        let samples = inputs::check(stream.bank.ledger.size, descriptors, logits)? as i64;
         stream.placements.clear();
         if samples <= PIECE {
             return stream.piece(&self.options, descriptors, logits, frozen);
@@ -206,7 +212,8 @@ impl Stream {
         if samples == 0 {
             return Ok(logits.to_kind(Kind::Float));
         }
-        let centred = (options.centre == Centre::StreamMean).then(|| self.centred(descriptors, frozen));
+        let centred = (options.centre == Centre::StreamMean)
+            .then(|| inputs::centred(&mut self.bank.stream, descriptors, frozen));
         let descriptors = centred.as_ref().unwrap_or(descriptors);
         let (beta, norm) = (options.beta as f32, options.logit_norm);
         let (bank, rules, weights) = (&mut self.bank, &self.rules, &self.weights);
@@ -215,7 +222,7 @@ impl Stream {
             let classes = bank.ledger.size.classes;
             let largest: Vec<f64> = base.chunks_exact(classes).map(scan::largest_value).collect();
             base.chunks_exact_mut(classes)
-                .for_each(|row| normalise(row, norm));
+                .for_each(|row| inputs::normalise(row, norm));
             let engine = &mut self.engine;
             let placements = &mut self.placements;
             let out = engine.step(bank, rules, weights, beta, descriptors, &base, frozen, placements);
@@ -226,7 +233,7 @@ impl Stream {
         } else {
             let descriptors = descriptors.to_device(self.device);
             let logits = logits.to_device(self.device);
-            let norm = |row: &mut [f32]| normalise(row, norm);
+            let norm = |row: &mut [f32]| inputs::normalise(row, norm);
             let placements = &mut self.placements;
             device::step(
                 bank,
@@ -246,48 +253,6 @@ impl Stream {
         }
         Ok(answer)
     }
-
-    /// Descriptors less the mean of the samples before each, slot by slot; the first keeps its own. Samples with
-    /// values that are not finite do not count.
-    fn centred(&mut self, descriptors: &Tensor, frozen: bool) -> Tensor {
-        let values = descriptors.to_device(self.device).to_kind(Kind::Double);
-        let (samples, slots, width) = values.size3().unwrap_or_default();
-        let finite = values.isfinite().all_dims([1i64, 2].as_slice(), true);
-        let counted = values.where_self(&finite, &Tensor::from(0f64).to_device(self.device));
-        let ones = finite.to_kind(Kind::Double).expand([samples, 1, width], false);
-        let start = self.bank.stream.unsqueeze(0);
-        let sums = if frozen {
-            start.expand([samples, slots + 1, width], false)
-        } else {
-            // One running sum from the first sample on, so that the pieces of a stream cannot be told apart.
-            let all = Tensor::cat(&[start, Tensor::cat(&[counted, ones], 1)], 0).cumsum(0, Kind::Double);
-            self.bank.stream = all.get(samples).copy();
-            all.narrow(0, 0, samples)
-        };
-        let mean = sums.narrow(1, 0, slots) / sums.narrow(1, slots, 1).clamp_min(1.0);
-        (values - mean).to_kind(Kind::Float)
-    }
-}
-
-/// Normalises one row of logits in place.
-fn normalise(row: &mut [f32], norm: LogitNorm) {
-    let as_f64 = |z: &f32| f64::from(*z);
-    let (shift, scale) = match norm {
-        LogitNorm::None => return,
-        LogitNorm::LogSoftmax => {
-            let top = row.iter().map(as_f64).fold(f64::NEG_INFINITY, f64::max);
-            let total: f64 = row.iter().map(|z| (as_f64(z) - top).exp()).sum();
-            (top + total.ln(), 1.0)
-        }
-        LogitNorm::Zscore => {
-            let count = row.len() as f64;
-            let mean = row.iter().map(as_f64).sum::<f64>() / count;
-            let variance = row.iter().map(|z| (as_f64(z) - mean).powi(2)).sum::<f64>() / count;
-            (mean, 1.0 / variance.sqrt().max(1e-8))
-        }
-    };
-    row.iter_mut()
-        .for_each(|z| *z = ((f64::from(*z) - shift) * scale) as f32);
 }
 
 impl TestTimeAdapter for SkeletonCache {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use szar_core::{Error, NamedTensors, Result, host, shape};
+use szar_core::{Error, NamedTensors, Result, host};
 use tch::{Device, Kind, Tensor};
 
 /// The size of a cache; fixed for a stream.
@@ -229,12 +229,4 @@ impl Bank {
             ledger,
         })
     }
-}
-
-/// Refuses descriptors and logits that do not fit the cache. Returns B.
-pub(super) fn check_inputs(size: Size, descriptors: &Tensor, logits: &Tensor) -> Result<usize> {
-    let [c, d, n] = [size.classes, size.slots, size.width].map(|v| Some(v as i64));
-    shape::expect("logits", logits, [None, c])?;
-    shape::expect("descriptors", descriptors, [logits.size().first().copied(), d, n])?;
-    Ok(usize::try_from(logits.size()[0]).unwrap_or(0))
 }

@@ -22,10 +22,12 @@
 
 mod adapter;
 mod bank;
+mod choices;
 mod config;
 mod device;
 mod golden;
 mod host;
+mod inputs;
 mod prior;
 mod scan;
 mod similarity;
@@ -33,9 +35,9 @@ mod similarity;
 mod tests;
 
 pub use adapter::SkeletonCache;
-pub use config::{
-    Accumulate, Centre, LogitNorm, MissingPrior, Order, Preset, Protocol, SecondPass, Signal,
-    SkeletonCacheConfig, WeightRow,
+pub use choices::{
+    Accumulate, Centre, LogitNorm, MissingPrior, Order, Preset, Protocol, SecondPass, Signal, WeightRow,
 };
+pub use config::SkeletonCacheConfig;
 pub use prior::Prior;
 pub use scan::Placement;

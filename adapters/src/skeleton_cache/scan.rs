@@ -1,7 +1,7 @@
 //! The part of a step that must go sample by sample: where each is stored, and what it is answered.
 
 use super::bank::{Ledger, largest};
-use super::config::Behaviour;
+use super::choices::Behaviour;
 use super::{Accumulate, Order, Signal};
 
 /// Probabilities below this count as this inside a logarithm.

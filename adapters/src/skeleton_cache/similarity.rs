@@ -182,36 +182,55 @@ impl WithSimd for Column<'_> {
 }
 
 /// All dot products of `Q` with `K` vectors of one length.
+///
+/// Plain loops, no closures: what is not inlined here would run without the vector instructions chosen for `S`.
+#[expect(clippy::needless_range_loop, reason = "indices pair up two arrays")]
 #[inline(always)]
 fn tile<S: Simd, const Q: usize, const K: usize>(
     simd: S,
     queries: [&[f32]; Q],
     keys: [&[f32]; K],
 ) -> [[f32; K]; Q] {
-    let queries = queries.map(S::as_simd_f32s);
-    let keys = keys.map(S::as_simd_f32s);
+    let none: &[S::f32s] = &[];
+    let (mut q, mut k) = ([none; Q], [none; K]);
+    let (mut q_rest, mut k_rest) = ([&[] as &[f32]; Q], [&[] as &[f32]; K]);
+    for i in 0..Q {
+        (q[i], q_rest[i]) = S::as_simd_f32s(queries[i]);
+    }
+    for j in 0..K {
+        (k[j], k_rest[j]) = S::as_simd_f32s(keys[j]);
+    }
     let mut sums = [[simd.splat_f32s(0.0); K]; Q];
-    let steps = queries[0].0.len();
-    let (q, k) = (queries.map(|v| &v.0[..steps]), keys.map(|v| &v.0[..steps]));
+    let steps = q[0].len();
+    for i in 0..Q {
+        q[i] = &q[i][..steps];
+    }
+    for j in 0..K {
+        k[j] = &k[j][..steps];
+    }
     for step in 0..steps {
-        let at: [S::f32s; Q] = std::array::from_fn(|i| q[i][step]);
         for j in 0..K {
-            let key = k[j][step];
             for i in 0..Q {
-                sums[i][j] = simd.mul_add_e_f32s(at[i], key, sums[i][j]);
+                sums[i][j] = simd.mul_add_e_f32s(q[i][step], k[j][step], sums[i][j]);
             }
         }
     }
-    if !queries[0].1.is_empty() {
-        let at: [S::f32s; Q] = std::array::from_fn(|i| simd.partial_load_f32s(queries[i].1));
+    if !q_rest[0].is_empty() {
         for j in 0..K {
-            let key = simd.partial_load_f32s(keys[j].1);
+            let key = simd.partial_load_f32s(k_rest[j]);
             for i in 0..Q {
-                sums[i][j] = simd.mul_add_e_f32s(at[i], key, sums[i][j]);
+                let query = simd.partial_load_f32s(q_rest[i]);
+                sums[i][j] = simd.mul_add_e_f32s(query, key, sums[i][j]);
             }
         }
     }
-    sums.map(|row| row.map(|sum| simd.reduce_sum_f32s(sum)))
+    let mut products = [[0.0; K]; Q];
+    for i in 0..Q {
+        for j in 0..K {
+            products[i][j] = simd.reduce_sum_f32s(sums[i][j]);
+        }
+    }
+    products
 }
 
 /// `exp(β (cos − 1))`; what is below `e⁻⁸⁶` counts as that.
