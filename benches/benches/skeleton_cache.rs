@@ -29,7 +29,7 @@ fn stream(samples: i64) -> (Tensor, Tensor) {
 fn full_cache(descriptors: &Tensor, logits: &Tensor) -> Result<SkeletonCache> {
     let mut cache = SkeletonCache::new(&SkeletonCacheConfig::default())?;
     cache.begin(&testing::task(CLASSES, WIDTH, 3, 25))?;
-    cache.step_descriptors(descriptors, logits)?;
+    let _ = cache.step_descriptors(descriptors, logits)?;
     Ok(cache)
 }
 
@@ -83,7 +83,7 @@ fn memory() -> Result<(u64, u64)> {
     let mut cache = full_cache(&descriptors, &logits)?;
     let mut sizes = Vec::new();
     for part in 1..=1000 {
-        cache.step_descriptors(&descriptors, &logits)?;
+        let _ = cache.step_descriptors(&descriptors, &logits)?;
         if part == 63 || part == 999 {
             sizes.push(cache.state_bytes());
         }
