@@ -1,6 +1,8 @@
 //! Build script of every crate here that links libtorch into a program (tests, benches, the `szar` binary): lets
 //! the program find libtorch without environment variables.
 
+#![expect(clippy::print_stdout, reason = "a build script speaks to cargo on stdout")]
+
 fn main() {
     println!("cargo::rerun-if-env-changed=LIBTORCH");
     let Some(libtorch) = std::env::var_os("LIBTORCH") else { return };

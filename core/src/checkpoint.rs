@@ -103,19 +103,12 @@ pub fn save(path: &Path, tensors: &NamedTensors, metadata: &[(String, String)]) 
             .collect::<Vec<_>>();
         held.push((name, dtype, shape, bytes_of(tensor)));
     }
-    let view = |(name, dtype, shape, bytes): &'_ (&String, Dtype, Vec<usize>, Vec<u8>)| {
-        TensorView::new(*dtype, shape.clone(), bytes)
-            .map(|v| ((*name).clone(), v.shape().to_vec()))
-            .map(|_| ())
-    };
-    for entry in &held {
-        view(entry).map_err(|e| Error::format(path, Some(format!("tensor `{}`", entry.0)), e.to_string()))?;
+    let mut views = Vec::with_capacity(held.len());
+    for (name, dtype, shape, bytes) in &held {
+        let view = TensorView::new(*dtype, shape.clone(), bytes);
+        let view = view.map_err(|e| Error::format(path, format!("tensor `{name}`"), e.to_string()))?;
+        views.push(((*name).clone(), view));
     }
-    let views = held.iter().filter_map(|(name, dtype, shape, bytes)| {
-        TensorView::new(*dtype, shape.clone(), bytes)
-            .ok()
-            .map(|v| ((*name).clone(), v))
-    });
     let metadata = (!metadata.is_empty()).then(|| metadata.iter().cloned().collect::<HashMap<_, _>>());
     let bytes =
         safetensors::serialize(views, metadata).map_err(|e| Error::format(path, None, e.to_string()))?;
@@ -126,16 +119,22 @@ pub fn save(path: &Path, tensors: &NamedTensors, metadata: &[(String, String)]) 
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read, [`Error::Format`] when it is not a whole safetensors file.
-pub fn load(path: &Path, device: Device) -> Result<(NamedTensors, BTreeMap<String, String>)> {
+pub fn load(path: &Path, device: Device) -> Result<(NamedTensors, Metadata)> {
     let bytes = fs::read(path).map_err(|e| Error::read(path, e))?;
     parse(&bytes, device).map_err(|(at, why)| Error::format(path, at, why))
 }
 
-/// Tensors and metadata of safetensors bytes; the error says where and why.
-pub fn parse(
-    bytes: &[u8],
-    device: Device,
-) -> Result<(NamedTensors, BTreeMap<String, String>), (Option<String>, String)> {
+/// Text metadata of a safetensors file.
+pub type Metadata = BTreeMap<String, String>;
+
+/// Where in a file something is wrong, and why.
+pub type Flaw = (Option<String>, String);
+
+/// Tensors and metadata of safetensors bytes.
+///
+/// # Errors
+/// Where and why the bytes are not a safetensors file.
+pub fn parse(bytes: &[u8], device: Device) -> Result<(NamedTensors, Metadata), Flaw> {
     let whole = |e: safetensors::SafeTensorError| (None, format!("not a whole safetensors file ({e})"));
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(whole)?;
     let metadata = header

@@ -118,9 +118,19 @@ impl Data {
     /// # Errors
     /// When the part is not of seen classes.
     pub fn seen(&self, part: Part, device: Device) -> Result<SeenPart<'_>> {
-        let classes: Vec<_> = self.samples(part).iter().map(|s| self.class(*s)).collect();
-        let labels = SeenLabels::new(&self.split, &classes, device)?;
+        let labels = self.seen_labels(part, device)?;
         Ok(SeenPart { store: &self.store, start: self.rows(part).start, labels, device })
+    }
+}
+
+impl Data {
+    /// Labels of a part of seen classes.
+    ///
+    /// # Errors
+    /// When the part is not of seen classes.
+    pub fn seen_labels(&self, part: Part, device: Device) -> Result<SeenLabels> {
+        let classes: Vec<_> = self.samples(part).iter().map(|s| self.class(*s)).collect();
+        SeenLabels::new(&self.split, &classes, device)
     }
 }
 

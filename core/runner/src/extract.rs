@@ -26,14 +26,6 @@ impl Features {
             seen_logits: self.seen_logits.as_ref().map(|l| l.narrow(0, start, len)),
         }
     }
-
-    /// The rows that `index` (`[k]` i64) names, copied.
-    pub fn select(&self, index: &Tensor) -> Self {
-        Self {
-            map: self.map.select(index),
-            seen_logits: self.seen_logits.as_ref().map(|l| l.index_select(0, index)),
-        }
-    }
 }
 
 /// Encodes every sequence of the store.

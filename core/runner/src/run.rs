@@ -249,10 +249,7 @@ impl Session<'_> {
         self.ctx.seed.derive("aligner/init", 0).apply();
         let mut aligner = config.build(&spec, &anchors.granularities, anchors.width(), &self.ctx)?;
         let set = |part| -> Result<SeenSet> {
-            let labels = szar_core::SeenSkeletons::labels(&data.seen(part, self.ctx.device)?).columns().shallow_clone();
-            let classes: Vec<_> = data.samples(part).iter().map(|s| data.class(*s)).collect();
-            drop(labels);
-            let labels = szar_core::SeenLabels::new(&data.split, &classes, self.ctx.device)?;
+            let labels = data.seen_labels(part, self.ctx.device)?;
             Ok(SeenSet { features: features.rows(&data.rows(part)).map, labels })
         };
         let seen = SeenFeatures {

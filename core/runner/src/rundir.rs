@@ -75,11 +75,6 @@ impl RunDir {
         self.root.join(name)
     }
 
-    /// The folder.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// State of an unfinished training.
     pub fn checkpoint(&self, part: &str) -> PathBuf {
         self.root.join("checkpoints").join(format!("{part}.safetensors"))
