@@ -133,16 +133,24 @@ fn fill_in(tree: &mut Node, path: &Path) {
     let origin = tree.origin.clone();
     let Some(fields) = tree.map_mut() else { return };
     fields.retain(|_, entry| !entry.node.is_null());
-    let mut add = |key: &str, value: Value| {
+    let add = |fields: &mut indexmap::IndexMap<String, Entry>, key: &str, value: Value| {
         fields.entry(key.to_owned()).or_insert_with(|| Entry {
             key: origin.clone(),
             node: Node::from_value(value, &origin),
         });
     };
-    add("preprocess", json!({ "type": "standard" }));
+    add(fields, "preprocess", json!({ "type": "standard" }));
+    if let Some(block) = fields.get_mut("preprocess")
+        && let Some(options) = block.node.map_mut()
+    {
+        options.entry("type".to_owned()).or_insert_with(|| Entry {
+            key: origin.clone(),
+            node: Node::from_value("standard".into(), &origin),
+        });
+    }
     let name = kebab(path);
     if !name.is_empty() {
-        add("name", Value::String(name));
+        add(fields, "name", Value::String(name));
     }
 }
 
