@@ -117,8 +117,16 @@ impl Conv {
 }
 
 /// Convolution over time of `x` `[n, C, T, V]`, padded so that stride 1 keeps T.
+///
+/// A kernel of one frame is applied to the frames it keeps: oneDNN's strided 1x1 weight gradient writes past its
+/// buffer when the channels are no multiple of 16 (seen with libtorch 2.11.0 on AVX-512).
 pub fn temporal(x: &Tensor, weight: &Tensor, bias: &Tensor, stride: i64) -> Tensor {
-    let padding = (weight.size()[2] - 1) / 2;
+    let kernel = weight.size()[2];
+    if kernel == 1 && stride > 1 {
+        let kept = channels_last(x).slice(1, None, None, stride).contiguous();
+        return temporal(&channels_first(&kept), weight, bias, 1);
+    }
+    let padding = (kernel - 1) / 2;
     x.conv2d(weight, Some(bias), [stride, 1], [padding, 0], [1, 1], 1)
 }
 

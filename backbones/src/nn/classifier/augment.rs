@@ -100,7 +100,7 @@ impl Augmentation {
             if self.noise > 0.0 {
                 let there = joints.abs().amax([1i64].as_slice(), true).gt(0.0);
                 let noise = joints.randn_like() * self.noise;
-                joints = joints + noise * there;
+                joints = noise * there + &joints;
             }
             batch.joints = joints;
         });

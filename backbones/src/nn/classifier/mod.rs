@@ -196,7 +196,7 @@ impl<'a, 'c> Training<'a, 'c> {
             self.config.augmentation.apply(&mut batch, &mut draws)?;
             let loss = self.step(&batch, samples, step)?;
             let _ = total.g_add_(&(loss.to_kind(Kind::Double) * samples.len() as f64));
-            if step % LOOK_EVERY == 0 {
+            if step.is_multiple_of(LOOK_EVERY) {
                 shown = self.look(&loss, epoch)?;
             }
             self.ctx.progress.advance(step + 1, &shown);

@@ -154,30 +154,62 @@ fn without_validation_the_last_epoch_is_kept() {
     assert_eq!((summary.best_epoch, summary.validation.len()), (5, 0));
 }
 
+/// Right about every validation sample after the first epoch, wrong ever after.
+struct Fading(Linear, std::cell::Cell<u32>);
+
+impl SeenClassifier for Fading {
+    fn weights(&self) -> NamedTensors {
+        self.0.weights()
+    }
+
+    fn train_logits(&self, batch: &SkeletonBatch, kind: Kind) -> Result<Tensor> {
+        self.0.train_logits(batch, kind)
+    }
+
+    fn eval_logits(&self, batch: &SkeletonBatch) -> Result<Tensor> {
+        let call = self.1.replace(self.1.get() + 1);
+        let labels = Tensor::arange(batch.len() as i64, (Kind::Int64, Device::Cpu)).remainder(2);
+        let sign = if call == 0 { 1.0 } else { -1.0 };
+        Ok(labels.one_hot(2).to_kind(Kind::Float) * sign)
+    }
+}
+
 #[test]
-fn a_training_without_progress_stops_early() {
+fn a_training_without_progress_stops_early_and_keeps_its_best_weights() {
     let cancel = Cancel::default();
+    let context = testing::fit_context(&cancel);
+    let (train, validation) = (Toy::new(32, 1, 0), Toy::new(16, 1, 1));
+    let net = Fading(Linear::new(), std::cell::Cell::new(0));
     let options = TrainConfig {
-        lr: 1e-12,
         epochs: 9,
         patience: Some(2),
+        schedule: szar_core::optim::Schedule::Constant,
         ..options()
     };
-    // Equal accuracies count as better, so the validation part must get worse: none here does, all epochs run.
-    let (train, validation) = (Toy::new(32, 1, 0), Toy::new(32, 1, 1));
-    let summary = fit(
-        &Linear::new(),
-        &options,
-        &train,
-        &validation,
-        &testing::fit_context(&cancel),
-    )
-    .unwrap();
-    let first_best = summary.best_epoch;
-    assert!(
-        summary.epochs == 9 || summary.epochs == first_best + 2,
-        "{summary:?}"
+    let summary = fit(&net, &options, &train, &validation, &context).unwrap();
+    assert_eq!((summary.best_epoch, summary.epochs), (1, 3));
+    assert_eq!(summary.validation, [100.0, 0.0, 0.0]);
+}
+
+#[test]
+fn the_published_schedule_of_st_gcn_can_be_written_down() {
+    let text = r#"{"epochs": 80, "lr": 0.1, "weight_decay": 0.0001, "label_smoothing": 0.0, "grad_clip": null,
+        "optimiser": {"rule": "sgd", "momentum": 0.9, "nesterov": true},
+        "schedule": {"shape": "steps", "milestones": [10, 50], "factor": 0.1},
+        "augmentation": {"rotation": 0.0, "scale": 0.0}}"#;
+    let config: TrainConfig = serde_json::from_str(text).unwrap();
+    let mut problems = szar_core::Problems::new();
+    config.validate(&mut problems);
+    assert!(problems.is_empty(), "{problems}");
+    let rate = |epoch: u64| config.lr * config.schedule.factor(epoch * 7, 80 * 7, 7);
+    assert_eq!(
+        [rate(9), rate(10), rate(50)].map(|r| (r * 1e6).round()),
+        [1e5, 1e4, 1e3]
     );
+    assert!(matches!(
+        config.optimiser,
+        szar_core::optim::Rule::Sgd { nesterov: true, .. }
+    ));
 }
 
 #[test]
