@@ -5,10 +5,15 @@
 
 fn main() {
     println!("cargo::rerun-if-env-changed=LIBTORCH");
-    let Some(libtorch) = std::env::var_os("LIBTORCH") else { return };
+    let Some(libtorch) = std::env::var_os("LIBTORCH") else {
+        return;
+    };
     let lib = std::path::PathBuf::from(libtorch).join("lib");
     match lib.canonicalize() {
         Ok(lib) => println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display()),
-        Err(error) => println!("cargo::warning=no libtorch at {} ({error}); run `./x setup`", lib.display()),
+        Err(error) => println!(
+            "cargo::warning=no libtorch at {} ({error}); run `./x setup`",
+            lib.display()
+        ),
     }
 }

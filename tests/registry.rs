@@ -6,7 +6,10 @@ use szar_runner as _;
 
 #[test]
 fn the_list_of_components_is_pinned() {
-    let names: Vec<String> = registry::all().iter().map(|c| format!("{} {}", c.kind, c.name)).collect();
+    let names: Vec<String> = registry::all()
+        .iter()
+        .map(|c| format!("{} {}", c.kind, c.name))
+        .collect();
     let want = [
         "dataset florence3d",
         "dataset msr-action3d",
@@ -34,10 +37,17 @@ fn no_name_is_claimed_twice() {
 #[test]
 fn names_are_kebab_case_and_summaries_are_one_sentence() {
     for c in registry::all() {
-        let kebab = c.name.chars().all(|x| x.is_ascii_lowercase() || x.is_ascii_digit() || x == '-');
+        let kebab = c
+            .name
+            .chars()
+            .all(|x| x.is_ascii_lowercase() || x.is_ascii_digit() || x == '-');
         assert!(kebab, "{}", c.name);
         let s = c.summary;
-        assert!(s.ends_with('.') && s.matches(". ").count() == 0 && s.len() < 120, "{}: {s}", c.name);
+        assert!(
+            s.ends_with('.') && s.matches(". ").count() == 0 && s.len() < 120,
+            "{}: {s}",
+            c.name
+        );
     }
 }
 
@@ -45,7 +55,13 @@ fn names_are_kebab_case_and_summaries_are_one_sentence() {
 fn every_option_is_documented() {
     for c in registry::all() {
         for field in szar_core::config::fields(c) {
-            assert!(field.doc.len() > 10, "{} `{}`: option `{}` has no documentation", c.kind, c.name, field.name);
+            assert!(
+                field.doc.len() > 10,
+                "{} `{}`: option `{}` has no documentation",
+                c.kind,
+                c.name,
+                field.name
+            );
         }
     }
 }

@@ -20,7 +20,10 @@ const SETTINGS: [&str; 8] = [
 fn start(spinning: bool, seed: u32, output: &std::path::Path) -> Child {
     let mut command = Command::new(szar());
     command.args(["run", "configs/quickstart.yaml", "--json", "--quiet"]);
-    for set in SETTINGS.iter().map(|s| (*s).to_owned()).chain([format!("seed={seed}"), format!("output={}", output.display())])
+    for set in SETTINGS
+        .iter()
+        .map(|s| (*s).to_owned())
+        .chain([format!("seed={seed}"), format!("output={}", output.display())])
     {
         command.args(["--set", &set]);
     }
@@ -29,14 +32,22 @@ fn start(spinning: bool, seed: u32, output: &std::path::Path) -> Child {
         command.env("GOMP_SPINCOUNT", "300000");
     }
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    command.current_dir(root).stdout(Stdio::piped()).spawn().expect("szar starts")
+    command
+        .current_dir(root)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("szar starts")
 }
 
 /// The program, built beside the benchmarks.
 fn szar() -> std::path::PathBuf {
     let here = std::env::current_exe().expect("this program has a path");
     let built = here.ancestors().nth(2).expect("a target folder").join("szar");
-    assert!(built.exists(), "{} is not built: run `cargo build` first", built.display());
+    assert!(
+        built.exists(),
+        "{} is not built: run `cargo build` first",
+        built.display()
+    );
     built
 }
 
@@ -44,7 +55,10 @@ fn throughput(child: Child) -> f64 {
     let output = child.wait_with_output().expect("szar ends");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
     let stages = report["performance"].as_array().expect("stages");
-    let training = stages.iter().find(|s| s["name"] == "encoder training").expect("a training stage");
+    let training = stages
+        .iter()
+        .find(|s| s["name"] == "encoder training")
+        .expect("a training stage");
     training["samples_per_second"].as_f64().expect("a number")
 }
 

@@ -39,8 +39,17 @@ adapters:
   - {type: skeleton-cache, capacity: 0}
 ";
     let err = check_text(text);
-    for (line, word) in [(3, "procedural"), (6, "dropout"), (7, "file"), (10, "heads"), (12, "capacity")] {
-        assert!(err.contains(&format!("pipeline.yaml:{line}:")), "line {line} in\n{err}");
+    for (line, word) in [
+        (3, "procedural"),
+        (6, "dropout"),
+        (7, "file"),
+        (10, "heads"),
+        (12, "capacity"),
+    ] {
+        assert!(
+            err.contains(&format!("pipeline.yaml:{line}:")),
+            "line {line} in\n{err}"
+        );
         assert!(err.contains(word), "{word} in\n{err}");
     }
     assert!(err.contains("5 problems"), "{err}");
@@ -48,13 +57,22 @@ adapters:
 
 #[test]
 fn an_unknown_override_is_refused_with_the_nearest_name() {
-    let err = fails(szar().args(["check", "configs/quickstart.yaml", "--set", "aligner.epoch=3"]), 2);
-    assert!(err.contains("--set aligner.epoch=3") && err.contains("epochs"), "{err}");
+    let err = fails(
+        szar().args(["check", "configs/quickstart.yaml", "--set", "aligner.epoch=3"]),
+        2,
+    );
+    assert!(
+        err.contains("--set aligner.epoch=3") && err.contains("epochs"),
+        "{err}"
+    );
 }
 
 #[test]
 fn an_override_without_a_value_is_refused() {
-    let err = fails(szar().args(["check", "configs/quickstart.yaml", "--set", "seed"]), 2);
+    let err = fails(
+        szar().args(["check", "configs/quickstart.yaml", "--set", "seed"]),
+        2,
+    );
     assert!(err.contains("seed"), "{err}");
 }
 
@@ -97,13 +115,17 @@ fn a_class_without_a_description_is_named() {
     std::fs::write(&file, serde_json::to_string(&all).expect("JSON")).expect("written");
     let set = format!("semantics.file={}", file.display());
     let err = fails(small_run(folder.path()).args(["--set", &set]), 2);
-    assert!(err.contains(&format!("`{name}`")) && err.contains("descriptions.json"), "{err}");
+    assert!(
+        err.contains(&format!("`{name}`")) && err.contains("descriptions.json"),
+        "{err}"
+    );
 }
 
 fn with_prior(change: impl Fn(&mut serde_json::Value)) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let path = szar_tests::root().join("configs/semantics/procedural_prior.json");
-    let mut prior: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).expect("prior")).expect("JSON");
+    let mut prior: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).expect("prior")).expect("JSON");
     change(&mut prior);
     let file = folder.path().join("prior.json");
     std::fs::write(&file, prior.to_string()).expect("written");
@@ -138,15 +160,28 @@ fn embeddings_of_the_wrong_width_for_given_weights_are_refused() {
     let semantics = format!("semantics={{type: embeddings, file: {}}}", file.display());
     let weights = format!("aligner.weights={}", weights.display());
     let other = tempfile::tempdir().expect("a folder");
-    let set = ["--set", &semantics, "--set", "aligner.partition=global", "--set", &weights];
+    let set = [
+        "--set",
+        &semantics,
+        "--set",
+        "aligner.partition=global",
+        "--set",
+        &weights,
+    ];
     let err = fails(small_run(other.path()).args(set), 2);
-    assert!(err.contains("aligner.safetensors") && err.contains("shape"), "{err}");
+    assert!(
+        err.contains("aligner.safetensors") && err.contains("shape"),
+        "{err}"
+    );
 }
 
 /// A version 1 npy file of f32 ones.
 fn write_npy(path: &Path, shape: &[usize]) {
     let shape_text: Vec<String> = shape.iter().map(ToString::to_string).collect();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({},), }}", shape_text.join(", "));
+    let mut header = format!(
+        "{{'descr': '<f4', 'fortran_order': False, 'shape': ({},), }}",
+        shape_text.join(", ")
+    );
     while (10 + header.len() + 1) % 64 != 0 {
         header.push(' ');
     }
@@ -183,10 +218,19 @@ fn a_full_output_folder_loses_nothing_that_was_there() {
     let output = tempfile::tempdir().expect("a folder");
     // A limit on the size of files stands in for a full disk: small files fit, weights do not.
     let program = env!("CARGO_BIN_EXE_szar-under-test");
-    let set: Vec<String> = small_overrides(output.path()).iter().map(|a| format!("'{a}'")).collect();
-    let line = format!("trap '' XFSZ; ulimit -f 24; exec {program} run configs/quickstart.yaml {}", set.join(" "));
+    let set: Vec<String> = small_overrides(output.path())
+        .iter()
+        .map(|a| format!("'{a}'"))
+        .collect();
+    let line = format!(
+        "trap '' XFSZ; ulimit -f 24; exec {program} run configs/quickstart.yaml {}",
+        set.join(" ")
+    );
     let mut command = assert_cmd::Command::new("bash");
-    command.current_dir(szar_tests::root()).env("GOMP_SPINCOUNT", "1000").args(["-c", &line]);
+    command
+        .current_dir(szar_tests::root())
+        .env("GOMP_SPINCOUNT", "1000")
+        .args(["-c", &line]);
     let err = fails(&mut command, 1);
     assert!(err.contains("cannot write"), "{err}");
     small_run(output.path()).assert().success();

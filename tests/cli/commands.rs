@@ -9,7 +9,17 @@ fn stdout(command: &mut assert_cmd::Command) -> String {
 #[test]
 fn list_names_every_kind() {
     let text = stdout(szar().arg("list"));
-    for word in ["dataset", "encoder", "st-gcn", "aligner", "purls", "eszsl", "adapter", "skeleton-cache", "gate"] {
+    for word in [
+        "dataset",
+        "encoder",
+        "st-gcn",
+        "aligner",
+        "purls",
+        "eszsl",
+        "adapter",
+        "skeleton-cache",
+        "gate",
+    ] {
         assert!(text.contains(word), "{word} in\n{text}");
     }
 }
@@ -30,7 +40,10 @@ fn an_unknown_component_suggests_the_nearest() {
 #[test]
 fn every_shipped_configuration_is_fine() {
     let configs = std::fs::read_dir(szar_tests::root().join("configs")).expect("configs");
-    let yaml = configs.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "yaml"));
+    let yaml = configs
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == "yaml"));
     szar().arg("check").args(yaml).assert().success();
 }
 
@@ -42,14 +55,18 @@ fn doctor_finds_the_right_libtorch() {
 
 #[test]
 fn conform_passes_the_goldens_and_names_what_is_not_implemented() {
-    let Some(goldens) = szar_core::conform::goldens_for_tests("") else { return };
+    let Some(goldens) = szar_core::conform::goldens_for_tests("") else {
+        return;
+    };
     let text = stdout(szar().arg("conform").arg(&goldens));
     assert!(text.contains("0 fail"), "{text}");
 }
 
 #[test]
 fn conform_fails_on_a_tensor_that_was_moved() {
-    let Some(goldens) = szar_core::conform::goldens_for_tests("metric/zsl-accuracy/c5") else { return };
+    let Some(goldens) = szar_core::conform::goldens_for_tests("metric/zsl-accuracy/c5") else {
+        return;
+    };
     let folder = tempfile::tempdir().expect("a folder");
     let case = folder.path().join("metric/zsl-accuracy/c5");
     std::fs::create_dir_all(&case).expect("a folder");
@@ -74,5 +91,9 @@ fn strict_conform_refuses_what_is_not_implemented() {
     let tensors = [("output/x".to_owned(), tch::Tensor::from_slice(&[1.0f32]))].into();
     szar_core::checkpoint::save(&case.join("tensors.safetensors"), &tensors, &[]).expect("written");
     szar().arg("conform").arg(folder.path()).assert().success();
-    szar().args(["conform", "--strict"]).arg(folder.path()).assert().code(1);
+    szar()
+        .args(["conform", "--strict"])
+        .arg(folder.path())
+        .assert()
+        .code(1);
 }

@@ -12,7 +12,10 @@ use assert_cmd::Command;
 /// The program, in the workspace root, with colours and wait policy settled.
 pub fn szar() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_szar-under-test"));
-    command.current_dir(szar_tests::root()).env("NO_COLOR", "1").env("GOMP_SPINCOUNT", "1000");
+    command
+        .current_dir(szar_tests::root())
+        .env("NO_COLOR", "1")
+        .env("GOMP_SPINCOUNT", "1000");
     command
 }
 
@@ -30,20 +33,31 @@ pub const SMALL: [&str; 7] = [
 /// A small quickstart into `output`.
 pub fn small_run(output: &Path) -> Command {
     let mut command = szar();
-    command.args(["run", "configs/quickstart.yaml"]).args(small_overrides(output));
+    command
+        .args(["run", "configs/quickstart.yaml"])
+        .args(small_overrides(output));
     command
 }
 
 /// `--set` arguments of [`small_run`].
 pub fn small_overrides(output: &Path) -> Vec<String> {
     let out = format!("output={}", output.display());
-    SMALL.iter().map(|s| (*s).to_owned()).chain([out]).flat_map(|s| ["--set".to_owned(), s]).collect()
+    SMALL
+        .iter()
+        .map(|s| (*s).to_owned())
+        .chain([out])
+        .flat_map(|s| ["--set".to_owned(), s])
+        .collect()
 }
 
 /// The only run folder below `output`.
 pub fn run_dir(output: &Path) -> PathBuf {
     let entries = std::fs::read_dir(output).expect("the output folder exists");
-    let mut dirs: Vec<_> = entries.flatten().map(|e| e.path()).filter(|p| !p.ends_with(".trained")).collect();
+    let mut dirs: Vec<_> = entries
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| !p.ends_with(".trained"))
+        .collect();
     assert_eq!(dirs.len(), 1, "{dirs:?}");
     dirs.remove(0)
 }
@@ -53,6 +67,9 @@ pub fn results(dir: &Path) -> serde_json::Value {
     let text = std::fs::read_to_string(dir.join("report.json")).expect("a report");
     let mut report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     report.as_object_mut().expect("a map").remove("performance");
-    report["provenance"].as_object_mut().expect("a map").remove("config");
+    report["provenance"]
+        .as_object_mut()
+        .expect("a map")
+        .remove("config");
     report
 }

@@ -8,16 +8,35 @@ fn the_quickstart_runs_and_leaves_its_folder() {
     let assert = small_run(output.path()).assert().success();
     let text = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
     assert!(text.contains("SYNTHETIC DATA"), "{text}");
-    assert!(text.contains("before adaptation") && text.contains("after skeleton-cache"), "{text}");
+    assert!(
+        text.contains("before adaptation") && text.contains("after skeleton-cache"),
+        "{text}"
+    );
     let dir = run_dir(output.path());
-    for name in ["config.yaml", "report.json", "predictions.csv", "encoder.safetensors", "aligner.safetensors"] {
+    for name in [
+        "config.yaml",
+        "report.json",
+        "predictions.csv",
+        "encoder.safetensors",
+        "aligner.safetensors",
+    ] {
         assert!(dir.join(name).is_file(), "{name}");
     }
     let report = results(&dir);
-    let lines = std::fs::read_to_string(dir.join("predictions.csv")).expect("predictions").lines().count();
+    let lines = std::fs::read_to_string(dir.join("predictions.csv"))
+        .expect("predictions")
+        .lines()
+        .count();
     let samples = &report["data"]["samples"];
-    let (seen, unseen) = (samples["seen_test"].as_u64().expect("n"), samples["unseen_test"].as_u64().expect("n"));
-    assert_eq!(lines as u64, 1 + unseen + seen + unseen, "a header, the zsl stream and the gzsl stream");
+    let (seen, unseen) = (
+        samples["seen_test"].as_u64().expect("n"),
+        samples["unseen_test"].as_u64().expect("n"),
+    );
+    assert_eq!(
+        lines as u64,
+        1 + unseen + seen + unseen,
+        "a header, the zsl stream and the gzsl stream"
+    );
 }
 
 #[test]
@@ -33,18 +52,29 @@ fn the_same_seed_gives_the_same_report_and_another_does_not() {
 
 #[test]
 fn a_resolved_configuration_runs_again_with_the_same_result() {
-    let (first, again) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (first, again) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
     small_run(first.path()).assert().success();
     let config = run_dir(first.path()).join("config.yaml");
     let out = format!("output={}", again.path().display());
-    szar().arg("run").arg(config).args(["--set", &out]).assert().success();
+    szar()
+        .arg("run")
+        .arg(config)
+        .args(["--set", &out])
+        .assert()
+        .success();
     assert_eq!(results(&run_dir(first.path())), results(&run_dir(again.path())));
 }
 
 #[test]
 fn json_on_stdout_is_the_report() {
     let output = tempfile::tempdir().expect("a folder");
-    let assert = small_run(output.path()).args(["--json", "--quiet"]).assert().success();
+    let assert = small_run(output.path())
+        .args(["--json", "--quiet"])
+        .assert()
+        .success();
     let report: serde_json::Value = serde_json::from_slice(&assert.get_output().stdout).expect("JSON");
     assert!(report["zsl"]["before"]["class_mean"].is_number());
     assert!(assert.get_output().stderr.is_empty());
@@ -54,9 +84,22 @@ fn json_on_stdout_is_the_report() {
 fn pooled_features_are_enough_for_eszsl_without_a_cache() {
     let output = tempfile::tempdir().expect("a folder");
     let mut run = szar();
-    let small = ["dataset.samples_per_class=6", "preprocess.frames=16", "encoder.base_channels=8", "encoder.train.epochs=1"];
-    run.args(["run", "configs/quickstart.yaml", "--set", "aligner={type: eszsl}", "--set", "adapters=[]"]);
-    run.args(small.iter().flat_map(|s| ["--set", s])).args(["--set", &format!("output={}", output.path().display())]);
+    let small = [
+        "dataset.samples_per_class=6",
+        "preprocess.frames=16",
+        "encoder.base_channels=8",
+        "encoder.train.epochs=1",
+    ];
+    run.args([
+        "run",
+        "configs/quickstart.yaml",
+        "--set",
+        "aligner={type: eszsl}",
+        "--set",
+        "adapters=[]",
+    ]);
+    run.args(small.iter().flat_map(|s| ["--set", s]))
+        .args(["--set", &format!("output={}", output.path().display())]);
     run.assert().success();
     assert!(results(&run_dir(output.path()))["zsl"]["after"].is_null());
 }
@@ -64,7 +107,12 @@ fn pooled_features_are_enough_for_eszsl_without_a_cache() {
 #[test]
 fn oracle_labels_mark_the_report() {
     let output = tempfile::tempdir().expect("a folder");
-    let set = ["--set", "aligner.partition=adaptive", "--set", "aligner.query=oracle_label"];
+    let set = [
+        "--set",
+        "aligner.partition=adaptive",
+        "--set",
+        "aligner.query=oracle_label",
+    ];
     let assert = small_run(output.path()).args(set).assert().success();
     let text = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
     assert!(text.contains("TEST LABELS USED"), "{text}");

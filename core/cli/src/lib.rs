@@ -57,7 +57,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    if matches!(cli.command, Command::Run(_) | Command::Conform(_) | Command::Embed(_)) {
+    if matches!(
+        cli.command,
+        Command::Run(_) | Command::Conform(_) | Command::Embed(_)
+    ) {
         threads::settle_wait_policy();
     }
     let output = Output::new(cli.verbose, cli.quiet, cli.json);

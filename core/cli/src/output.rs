@@ -28,9 +28,16 @@ impl Output {
         };
         let filter = EnvFilter::try_from_env("SZAR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
         let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr);
         let _ = subscriber.with_ansi(colour).with_target(false).try_init();
-        Self { json, quiet, colour, bar: Mutex::new(None) }
+        Self {
+            json,
+            quiet,
+            colour,
+            bar: Mutex::new(None),
+        }
     }
 
     /// A line for the user, on stderr.
@@ -43,7 +50,13 @@ impl Output {
     /// A result, on stdout.
     pub fn result(&self, text: &str) -> szar_core::Result<()> {
         let mut out = std::io::stdout().lock();
-        let written = out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
+        let written = out.write_all(text.as_bytes()).and_then(|()| {
+            if text.ends_with('\n') {
+                Ok(())
+            } else {
+                out.write_all(b"\n")
+            }
+        });
         match written.and_then(|()| out.flush()) {
             // The reader of a pipe may stop early; that is no failure of ours.
             Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -59,7 +72,11 @@ impl Output {
 
     /// What went wrong, on stderr: each problem as a paragraph of its own.
     pub fn error(&self, error: &Error) {
-        let (red, reset) = if self.colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        let (red, reset) = if self.colour {
+            ("\x1b[1;31m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
         let mut err = std::io::stderr().lock();
         match error {
             Error::Config(problems) => {
@@ -88,10 +105,16 @@ impl Progress for Output {
         if self.quiet {
             return;
         }
-        let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(Some(total), target);
         let template = "{prefix:24} {bar:30} {pos}/{len}  {msg}  {eta} left";
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         bar.set_prefix(stage.to_owned());
         bar.enable_steady_tick(Duration::from_millis(250));
         if let Ok(mut slot) = self.bar.lock() {

@@ -11,11 +11,15 @@ const SPINS: &str = "1000";
 
 /// Starts the program again with a short spin count, unless the user chose a policy.
 pub fn settle_wait_policy() {
-    let chosen = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME"].iter().any(|v| std::env::var_os(v).is_some());
+    let chosen = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME"]
+        .iter()
+        .any(|v| std::env::var_os(v).is_some());
     if chosen {
         return;
     }
-    let Ok(program) = std::env::current_exe() else { return };
+    let Ok(program) = std::env::current_exe() else {
+        return;
+    };
     let mut arguments = std::env::args_os();
     let mut command = std::process::Command::new(program);
     if let Some(name) = arguments.next() {
@@ -28,6 +32,8 @@ pub fn settle_wait_policy() {
 
 /// Sets the number of threads of libtorch: as asked, else one per core.
 pub fn set_count(threads: Option<usize>) {
-    let count = threads.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+    let count = threads
+        .or_else(|| std::thread::available_parallelism().ok().map(Into::into))
+        .unwrap_or(1);
     tch::set_num_threads(i32::try_from(count).unwrap_or(1));
 }

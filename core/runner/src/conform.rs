@@ -62,7 +62,9 @@ fn run_case(folder: &Path) -> Result<CaseReport> {
         rtol: 0.0,
         problems: Vec::new(),
     };
-    let Some(driver) = driver(&case.kind, &case.component) else { return Ok(blank) };
+    let Some(driver) = driver(&case.kind, &case.component) else {
+        return Ok(blank);
+    };
     let fail = |why: String| CaseReport {
         verdict: Verdict::Fail,
         max_error: f64::INFINITY,
@@ -85,11 +87,20 @@ fn run_case(folder: &Path) -> Result<CaseReport> {
         Some(note) => format!("{}: {note}", c.output),
         None => format!("{}: off by {:.3e}", c.output, c.max_error),
     });
-    let weight = |c: &szar_core::conform::Comparison| (!c.ok, c.max_error / c.tolerance.atol.max(f64::MIN_POSITIVE));
-    let worst = comparisons.iter().max_by(|a, b| weight(a).partial_cmp(&weight(b)).unwrap_or(std::cmp::Ordering::Equal));
+    let weight =
+        |c: &szar_core::conform::Comparison| (!c.ok, c.max_error / c.tolerance.atol.max(f64::MIN_POSITIVE));
+    let worst = comparisons.iter().max_by(|a, b| {
+        weight(a)
+            .partial_cmp(&weight(b))
+            .unwrap_or(std::cmp::Ordering::Equal)
+    });
     let worst = worst.ok_or_else(|| Error::Missing("outputs".into()))?;
     Ok(CaseReport {
-        verdict: if comparisons.iter().all(|c| c.ok) { Verdict::Pass } else { Verdict::Fail },
+        verdict: if comparisons.iter().all(|c| c.ok) {
+            Verdict::Pass
+        } else {
+            Verdict::Fail
+        },
         worst: worst.output.clone(),
         max_error: worst.max_error,
         atol: worst.tolerance.atol,
@@ -126,15 +137,28 @@ fn zsl_accuracy(case: &Case) -> Result<Option<NamedTensors>> {
     let (labels, predictions) = (to_i64(&case.input("labels")?)?, to_i64(&case.input("pred")?)?);
     let logits = HostF32::new(&case.input("logits")?);
     let confusion = Confusion::new(classes, &labels, &predictions)?;
-    let per_class: Vec<f32> = confusion.per_class().iter().map(|v| v.map_or(-1.0, |p| (p / 100.0) as f32)).collect();
+    let per_class: Vec<f32> = confusion
+        .per_class()
+        .iter()
+        .map(|v| v.map_or(-1.0, |p| (p / 100.0) as f32))
+        .collect();
     let counts: Vec<i64> = confusion.counts.iter().flatten().map(|n| *n as i64).collect();
     let class_counts: Vec<i64> = confusion.class_counts().iter().map(|n| *n as i64).collect();
     Ok(Some(NamedTensors::from([
         ("top1".into(), scalar(confusion.top1() / 100.0)),
-        ("mean_class_accuracy".into(), scalar(confusion.class_mean() / 100.0)),
-        (format!("top{k}"), scalar(top_k(logits.as_slice(), classes, &labels, k) / 100.0)),
+        (
+            "mean_class_accuracy".into(),
+            scalar(confusion.class_mean() / 100.0),
+        ),
+        (
+            format!("top{k}"),
+            scalar(top_k(logits.as_slice(), classes, &labels, k) / 100.0),
+        ),
         ("per_class_accuracy".into(), Tensor::from_slice(&per_class)),
-        ("confusion".into(), Tensor::from_slice(&counts).reshape([classes as i64, classes as i64])),
+        (
+            "confusion".into(),
+            Tensor::from_slice(&counts).reshape([classes as i64, classes as i64]),
+        ),
         ("class_counts".into(), Tensor::from_slice(&class_counts)),
     ])))
 }
@@ -150,7 +174,8 @@ fn gzsl(case: &Case) -> Result<Option<NamedTensors>> {
     to_i64(&seen)?.iter().for_each(|c| is_seen[*c as usize] = true);
     let entropy = szar_adapters::gates::entropy(&logits);
     let mut out = NamedTensors::from([("entropy".to_owned(), entropy.shallow_clone())]);
-    let pack = |s: &SeenUnseen| Tensor::from_slice(&[s.seen, s.unseen, s.harmonic_mean].map(|v| (v / 100.0) as f32));
+    let pack =
+        |s: &SeenUnseen| Tensor::from_slice(&[s.seen, s.unseen, s.harmonic_mean].map(|v| (v / 100.0) as f32));
     let mut add = |prefix: &str, tail: &str, predictions: Tensor, both: bool| -> Result<()> {
         let (top1, class_mean) = generalised(&labels, &to_i64(&predictions)?, &is_seen)?;
         out.insert(format!("{prefix}pred{tail}"), predictions);
@@ -165,12 +190,21 @@ fn gzsl(case: &Case) -> Result<Option<NamedTensors>> {
     let mut gates = Vec::new();
     for (k, threshold) in thresholds.iter().enumerate() {
         let gate = entropy.lt(*threshold);
-        add("", &format!("_{k}"), side(&seen).where_self(&gate, &side(&unseen)), true)?;
+        add(
+            "",
+            &format!("_{k}"),
+            side(&seen).where_self(&gate, &side(&unseen)),
+            true,
+        )?;
         gates.push((format!("gate_{k}"), gate.to_kind(Kind::Int64)));
     }
     for (k, calibration) in calibrations.iter().enumerate() {
         let mut posterior = logits.softmax(-1, Kind::Float);
-        let penalty = Tensor::full([seen.numel() as i64], -calibration, (Kind::Float, logits.device()));
+        let penalty = Tensor::full(
+            [seen.numel() as i64],
+            -calibration,
+            (Kind::Float, logits.device()),
+        );
         let _ = posterior.index_add_(1, &seen, &penalty.expand([logits.size()[0], -1], false));
         add("calibrated_", &format!("_{k}"), posterior.argmax(1, false), false)?;
     }

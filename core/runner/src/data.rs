@@ -3,8 +3,8 @@
 use rand::seq::SliceRandom;
 use szar_core::config::Pipeline;
 use szar_core::{
-    Cancel, ClassId, ClassSplit, Dataset, Error, Progress, Result, SampleRole, Seed, SeenLabels, SeenSkeletons,
-    SkeletonBatch,
+    Cancel, ClassId, ClassSplit, Dataset, Error, Progress, Result, SampleRole, Seed, SeenLabels,
+    SeenSkeletons, SkeletonBatch,
 };
 use szar_data::store::SkeletonStore;
 use tch::Device;
@@ -49,7 +49,10 @@ impl Partition {
         let name = &dataset.info().name;
         for (part, what) in [(&this.train, "training"), (&this.unseen_test, "unseen")] {
             if part.is_empty() {
-                return Err(Error::Input(format!("dataset `{name}`, split `{}`: no {what} sample is left", split.name())));
+                return Err(Error::Input(format!(
+                    "dataset `{name}`, split `{}`: no {what} sample is left",
+                    split.name()
+                )));
             }
         }
         Ok(this)
@@ -57,7 +60,11 @@ impl Partition {
 
     /// Every sample that is used, in order: train, validation, seen test, unseen test.
     pub fn all(&self) -> Vec<usize> {
-        [&self.train, &self.validation, &self.seen_test, &self.unseen_test].into_iter().flatten().copied().collect()
+        [&self.train, &self.validation, &self.seen_test, &self.unseen_test]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect()
     }
 }
 
@@ -78,12 +85,32 @@ impl Data {
     ///
     /// # Errors
     /// When the dataset, the split or a sequence is wrong.
-    pub fn read(pipeline: &Pipeline, dataset: Box<dyn Dataset>, progress: &dyn Progress, cancel: &Cancel) -> Result<Self> {
+    pub fn read(
+        pipeline: &Pipeline,
+        dataset: Box<dyn Dataset>,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Self> {
         let split = dataset.split()?;
-        let partition = Partition::new(dataset.as_ref(), &split, pipeline.validation.fraction, Seed(pipeline.seed))?;
-        let store =
-            SkeletonStore::load(dataset.as_ref(), pipeline.preprocess.as_ref(), &partition.all(), progress, cancel)?;
-        Ok(Self { dataset, split, partition, store })
+        let partition = Partition::new(
+            dataset.as_ref(),
+            &split,
+            pipeline.validation.fraction,
+            Seed(pipeline.seed),
+        )?;
+        let store = SkeletonStore::load(
+            dataset.as_ref(),
+            pipeline.preprocess.as_ref(),
+            &partition.all(),
+            progress,
+            cancel,
+        )?;
+        Ok(Self {
+            dataset,
+            split,
+            partition,
+            store,
+        })
     }
 
     /// Class of a sample.
@@ -119,7 +146,12 @@ impl Data {
     /// When the part is not of seen classes.
     pub fn seen(&self, part: Part, device: Device) -> Result<SeenPart<'_>> {
         let labels = self.seen_labels(part, device)?;
-        Ok(SeenPart { store: &self.store, start: self.rows(part).start, labels, device })
+        Ok(SeenPart {
+            store: &self.store,
+            start: self.rows(part).start,
+            labels,
+            device,
+        })
     }
 }
 

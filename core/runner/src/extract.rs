@@ -41,20 +41,32 @@ pub fn extract(
     cancel: &Cancel,
 ) -> Result<Features> {
     let spec = encoder.spec();
-    let (frames, joints) = if pooled { (1, 1) } else { (spec.frames, spec.joints) };
+    let (frames, joints) = if pooled {
+        (1, 1)
+    } else {
+        (spec.frames, spec.joints)
+    };
     let count = store.len();
-    let mut map = Tensor::empty([count as i64, spec.channels, frames, joints], (Kind::Float, device));
+    let mut map = Tensor::empty(
+        [count as i64, spec.channels, frames, joints],
+        (Kind::Float, device),
+    );
     let mut logits: Option<Tensor> = None;
     progress.begin("features", count as u64);
     for start in (0..count).step_by(BATCH) {
         cancel.check()?;
         let rows: Vec<usize> = (start..(start + BATCH).min(count)).collect();
         let encoding = no_grad(|| encoder.encode(&store.batch(&rows, device)?))?;
-        let features = if pooled { FeatureMap::from_pooled(&encoding.features.pooled())? } else { encoding.features };
+        let features = if pooled {
+            FeatureMap::from_pooled(&encoding.features.pooled())?
+        } else {
+            encoding.features
+        };
         let (at, len) = (start as i64, rows.len() as i64);
         map.narrow(0, at, len).copy_(&features.values);
         if let Some(seen) = encoding.seen_logits {
-            let all = logits.get_or_insert_with(|| Tensor::empty([count as i64, seen.size()[1]], (Kind::Float, device)));
+            let all = logits
+                .get_or_insert_with(|| Tensor::empty([count as i64, seen.size()[1]], (Kind::Float, device)));
             all.narrow(0, at, len).copy_(&seen);
         }
         progress.advance((start + rows.len()) as u64, "");
@@ -62,7 +74,12 @@ pub fn extract(
     progress.end();
     let map = std::mem::replace(&mut map, Tensor::new());
     if map.isfinite().all().int64_value(&[]) == 0 {
-        return Err(Error::Input("the encoder gave features that are not finite; its weights or the data are damaged".into()));
+        return Err(Error::Input(
+            "the encoder gave features that are not finite; its weights or the data are damaged".into(),
+        ));
     }
-    Ok(Features { map: FeatureMap::new(map)?, seen_logits: logits })
+    Ok(Features {
+        map: FeatureMap::new(map)?,
+        seen_logits: logits,
+    })
 }

@@ -17,13 +17,19 @@ impl Confusion {
     /// [`Error::Input`] when lengths differ or a column is out of range.
     pub fn new(classes: usize, labels: &[i64], predictions: &[i64]) -> Result<Self> {
         if labels.len() != predictions.len() {
-            return Err(Error::Input(format!("{} labels, {} predictions", labels.len(), predictions.len())));
+            return Err(Error::Input(format!(
+                "{} labels, {} predictions",
+                labels.len(),
+                predictions.len()
+            )));
         }
         let mut counts = vec![vec![0u64; classes]; classes];
         for (label, prediction) in labels.iter().zip(predictions) {
             let index = |column: &i64| usize::try_from(*column).ok().filter(|c| *c < classes);
             let (Some(row), Some(column)) = (index(label), index(prediction)) else {
-                return Err(Error::Input(format!("label {label} or prediction {prediction} outside 0 ..< {classes}")));
+                return Err(Error::Input(format!(
+                    "label {label} or prediction {prediction} outside 0 ..< {classes}"
+                )));
             };
             counts[row][column] += 1;
         }
@@ -58,12 +64,19 @@ impl Confusion {
     /// Mean recall over the classes that have samples, percent; 0 without samples.
     pub fn class_mean(&self) -> f64 {
         let present: Vec<f64> = self.per_class().into_iter().flatten().collect();
-        if present.is_empty() { 0.0 } else { present.iter().sum::<f64>() / present.len() as f64 }
+        if present.is_empty() {
+            0.0
+        } else {
+            present.iter().sum::<f64>() / present.len() as f64
+        }
     }
 
     /// What always answering the largest class would reach by sample, percent.
     pub fn largest_class(&self) -> f64 {
-        percent(self.class_counts().into_iter().max().unwrap_or(0) as f64, self.total() as f64)
+        percent(
+            self.class_counts().into_iter().max().unwrap_or(0) as f64,
+            self.total() as f64,
+        )
     }
 
     /// Share of each class among the predictions, percent.
@@ -82,7 +95,9 @@ fn percent(part: f64, whole: f64) -> f64 {
 /// Share of samples whose label is among the `k` largest logits, percent. `logits` is row-major `[n, classes]`.
 pub fn top_k(logits: &[f32], classes: usize, labels: &[i64], k: usize) -> f64 {
     let hit = |(row, label): &(&[f32], &i64)| {
-        let Some(own) = usize::try_from(**label).ok().and_then(|l| row.get(l)) else { return false };
+        let Some(own) = usize::try_from(**label).ok().and_then(|l| row.get(l)) else {
+            return false;
+        };
         row.iter().filter(|v| *v > own).count() < k
     };
     let rows = logits.chunks(classes.max(1)).zip(labels);
@@ -91,7 +106,11 @@ pub fn top_k(logits: &[f32], classes: usize, labels: &[i64], k: usize) -> f64 {
 
 /// 2SU / (S + U); 0 when both are 0.
 pub fn harmonic_mean(seen: f64, unseen: f64) -> f64 {
-    if seen + unseen > 0.0 { 2.0 * seen * unseen / (seen + unseen) } else { 0.0 }
+    if seen + unseen > 0.0 {
+        2.0 * seen * unseen / (seen + unseen)
+    } else {
+        0.0
+    }
 }
 
 /// Seen, unseen and their harmonic mean.
@@ -108,7 +127,11 @@ pub struct SeenUnseen {
 impl SeenUnseen {
     /// With the harmonic mean computed.
     pub fn new(seen: f64, unseen: f64) -> Self {
-        Self { seen, unseen, harmonic_mean: harmonic_mean(seen, unseen) }
+        Self {
+            seen,
+            unseen,
+            harmonic_mean: harmonic_mean(seen, unseen),
+        }
     }
 }
 
@@ -116,11 +139,19 @@ impl SeenUnseen {
 ///
 /// # Errors
 /// As [`Confusion::new`].
-pub fn generalised(labels: &[i64], predictions: &[i64], is_seen: &[bool]) -> Result<(SeenUnseen, SeenUnseen)> {
+pub fn generalised(
+    labels: &[i64],
+    predictions: &[i64],
+    is_seen: &[bool],
+) -> Result<(SeenUnseen, SeenUnseen)> {
     let side = |seen: bool| {
         let of_side = |label: &i64| usize::try_from(*label).ok().and_then(|l| is_seen.get(l)) == Some(&seen);
-        let (labels, predictions): (Vec<i64>, Vec<i64>) =
-            labels.iter().copied().zip(predictions.iter().copied()).filter(|(l, _)| of_side(l)).unzip();
+        let (labels, predictions): (Vec<i64>, Vec<i64>) = labels
+            .iter()
+            .copied()
+            .zip(predictions.iter().copied())
+            .filter(|(l, _)| of_side(l))
+            .unzip();
         Confusion::new(is_seen.len(), &labels, &predictions)
     };
     let (seen, unseen) = (side(true)?, side(false)?);
@@ -145,7 +176,10 @@ pub fn auc(scores: &[f64], positive: &[bool]) -> f64 {
     }
     let positives = positive.iter().filter(|p| **p).count() as f64;
     let negatives = positive.len() as f64 - positives;
-    percent(rank_sum - positives * (positives + 1.0) / 2.0, positives * negatives)
+    percent(
+        rank_sum - positives * (positives + 1.0) / 2.0,
+        positives * negatives,
+    )
 }
 
 #[cfg(test)]

@@ -33,13 +33,20 @@ impl Watch {
         // Linux resets the high-water mark on "5"; elsewhere the peak is that of the whole process.
         let _ = std::fs::write("/proc/self/clear_refs", "5");
         tracing::info!(stage = name, "begins");
-        Self { name: name.into(), start: Instant::now() }
+        Self {
+            name: name.into(),
+            start: Instant::now(),
+        }
     }
 
     /// Stops the clock after `samples` samples.
     pub fn stop(self, samples: u64, reused: bool) -> Stage {
         let seconds = self.start.elapsed().as_secs_f64();
-        let rate = if samples > 0 && seconds > 0.0 && !reused { samples as f64 / seconds } else { 0.0 };
+        let rate = if samples > 0 && seconds > 0.0 && !reused {
+            samples as f64 / seconds
+        } else {
+            0.0
+        };
         tracing::info!(stage = self.name, seconds, samples, "ends");
         Stage {
             name: self.name,
@@ -56,6 +63,8 @@ impl Watch {
 pub fn peak_memory_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|l| l.split_whitespace().next()).and_then(|n| n.parse::<f64>().ok());
+    let kib = line
+        .and_then(|l| l.split_whitespace().next())
+        .and_then(|n| n.parse::<f64>().ok());
     kib.unwrap_or(0.0) / 1024.0
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use szar_core::checkpoint::NamedTensors;
 use szar_core::config::{Evaluation, Pipeline, Resolved};
 use szar_core::{
-    Aligner, BuildContext, Cancel, Error, FitContext, FitSummary, InputSpec, Mark, Progress, Result, Seed, SeenFeatures,
-    SeenSet, SemanticAnchors, SkeletonEncoder,
+    Aligner, BuildContext, Cancel, Error, FitContext, FitSummary, InputSpec, Mark, Progress, Result, Seed,
+    SeenFeatures, SeenSet, SemanticAnchors, SkeletonEncoder,
 };
 use tch::{Device, Kind};
 
@@ -56,23 +56,51 @@ pub fn run(resolved: &Resolved, options: &RunOptions) -> Result<Outcome> {
     let device = pipeline.device.resolve()?;
     let output = &pipeline.output.0;
     let hash = resolved.hash();
-    let root = options.out.clone().unwrap_or_else(|| output.join(format!("{}-{}", pipeline.name, &hash[..12])));
+    let root = options
+        .out
+        .clone()
+        .unwrap_or_else(|| output.join(format!("{}-{}", pipeline.name, &hash[..12])));
     let dir = RunDir::open(&root, resolved, options.fresh)?;
     if let Some(report) = dir.report()? {
         let summary = summary::text(&report);
-        return Ok(Outcome { report, dir: root, summary, reused: true });
+        return Ok(Outcome {
+            report,
+            dir: root,
+            summary,
+            reused: true,
+        });
     }
-    let ctx = BuildContext { device, seed: Seed(pipeline.seed), cache: cache_dir() };
-    let mut session = Session { resolved, pipeline, options, dir: &dir, ctx, stages: Vec::new() };
+    let ctx = BuildContext {
+        device,
+        seed: Seed(pipeline.seed),
+        cache: cache_dir(),
+    };
+    let mut session = Session {
+        resolved,
+        pipeline,
+        options,
+        dir: &dir,
+        ctx,
+        stages: Vec::new(),
+    };
     let (report, predictions) = session.run()?;
     let summary = summary::text(&report);
     dir.finish(&report, &predictions, &summary)?;
-    Ok(Outcome { report, dir: root, summary, reused: false })
+    Ok(Outcome {
+        report,
+        dir: root,
+        summary,
+        reused: false,
+    })
 }
 
 /// Folder for what can be computed again: `$SZAR_CACHE`, else `szar` in the user's cache folder.
 pub fn cache_dir() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
     variable("SZAR_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME").map(|p| p.join("szar")))
         .or_else(|| variable("HOME").map(|p| p.join(".cache/szar")))
@@ -99,8 +127,14 @@ impl Session<'_> {
         let spec = encoder.spec();
         drop(encoder);
         let (aligner, aligner_report) = self.train_aligner(&data, &features, &anchors, &input)?;
-        let model = Model { aligner: aligner.as_ref(), anchors: &anchors };
-        let ctx = BuildContext { seed: self.ctx.seed.derive("evaluate", 0), ..self.ctx.clone() };
+        let model = Model {
+            aligner: aligner.as_ref(),
+            anchors: &anchors,
+        };
+        let ctx = BuildContext {
+            seed: self.ctx.seed.derive("evaluate", 0),
+            ..self.ctx.clone()
+        };
         let streaming = Streaming {
             model,
             adapters: &self.pipeline.adapters,
@@ -114,17 +148,24 @@ impl Session<'_> {
         let mut predictions = Vec::new();
         let mut results = (None, None);
         if self.pipeline.evaluate.contains(&Evaluation::Zsl) {
-            let (report, lines, played) = zsl(&streaming, &data, &features.rows(&data.rows(Part::UnseenTest)))?;
-            self.stages.push(stage("zsl scoring", played.scoring, lines.len()));
+            let (report, lines, played) =
+                zsl(&streaming, &data, &features.rows(&data.rows(Part::UnseenTest)))?;
+            self.stages
+                .push(stage("zsl scoring", played.scoring, lines.len()));
             self.note_adapting("zsl adaptation", &played, lines.len());
             predictions.extend(lines);
             results.0 = Some(report);
         }
         if self.pipeline.evaluate.contains(&Evaluation::Gzsl) {
-            let config = self.pipeline.gate.as_ref().ok_or_else(|| Error::Missing("a gate for gzsl".into()))?;
+            let config = self
+                .pipeline
+                .gate
+                .as_ref()
+                .ok_or_else(|| Error::Missing("a gate for gzsl".into()))?;
             let mut gate = config.build(&data.split.all(), &self.ctx)?;
             let (report, lines, played) = gzsl(&streaming, gate.as_mut(), &data, &features)?;
-            self.stages.push(stage("gzsl scoring", played.scoring, lines.len()));
+            self.stages
+                .push(stage("gzsl scoring", played.scoring, lines.len()));
             self.note_adapting("gzsl adaptation", &played, lines.len());
             predictions.extend(lines);
             results.1 = Some(report);
@@ -160,7 +201,12 @@ impl Session<'_> {
     fn anchors(&mut self, data: &Data) -> Result<SemanticAnchors> {
         let watch = Watch::start("semantics");
         let classes = data.split.all();
-        let anchors = self.pipeline.semantics.build(&self.ctx)?.anchors(&classes)?.to_device(self.ctx.device);
+        let anchors = self
+            .pipeline
+            .semantics
+            .build(&self.ctx)?
+            .anchors(&classes)?
+            .to_device(self.ctx.device);
         let anchors = anchors.for_classes(&classes)?;
         if let Some(width) = self.pipeline.aligner.width().filter(|w| *w != anchors.width()) {
             return Err(Error::Input(format!(
@@ -191,10 +237,24 @@ impl Session<'_> {
         let train = data.seen(Part::Train, self.ctx.device)?;
         let validation = data.seen(Part::Validation, self.ctx.device)?;
         let about = self.about("encoder", self.pipeline.encoder.typetag_name());
-        let mut part = EncoderPart { encoder, train: &train, validation: &validation, session: self };
+        let mut part = EncoderPart {
+            encoder,
+            train: &train,
+            validation: &validation,
+            session: self,
+        };
         let given = self.pipeline.encoder.weights();
-        let trained = obtain("encoder", &mut part, given, self.dir, shared.as_deref(), self.ctx.device, &about)?;
-        self.stages.push(fit_stage(watch, &trained, data.partition.train.len()));
+        let trained = obtain(
+            "encoder",
+            &mut part,
+            given,
+            self.dir,
+            shared.as_deref(),
+            self.ctx.device,
+            &about,
+        )?;
+        self.stages
+            .push(fit_stage(watch, &trained, data.partition.train.len()));
         Ok(trained)
     }
 
@@ -203,10 +263,20 @@ impl Session<'_> {
         if self.options.fresh {
             return None;
         }
-        let options = self.resolved.hash_of(&["seed", "threads", "precision", "preprocess", "encoder", "validation"]);
+        let options = self.resolved.hash_of(&[
+            "seed",
+            "threads",
+            "precision",
+            "preprocess",
+            "encoder",
+            "validation",
+        ]);
         let device = format!("{:?}/{}", self.ctx.device, tch::get_num_threads());
         let rows = data.rows(Part::Train).start..data.rows(Part::Validation).end;
-        let labels: String = rows.clone().map(|r| format!("{} ", data.class(data.partition.all()[r]))).collect();
+        let labels: String = rows
+            .clone()
+            .map(|r| format!("{} ", data.class(data.partition.all()[r])))
+            .collect();
         let texts = [options.as_str(), &device, &labels, env!("CARGO_PKG_VERSION")];
         let hash = content_hash(texts, data.store.values(rows));
         let folder = self.pipeline.output.0.join(".trained");
@@ -214,8 +284,18 @@ impl Session<'_> {
     }
 
     fn about(&self, role: &str, component: &str) -> Vec<(String, String)> {
-        let block = self.resolved.value.get(role).map(ToString::to_string).unwrap_or_default();
-        let preprocess = self.resolved.value.get("preprocess").map(ToString::to_string).unwrap_or_default();
+        let block = self
+            .resolved
+            .value
+            .get(role)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let preprocess = self
+            .resolved
+            .value
+            .get("preprocess")
+            .map(ToString::to_string)
+            .unwrap_or_default();
         vec![
             ("szar".into(), env!("CARGO_PKG_VERSION").into()),
             ("component".into(), component.into()),
@@ -228,9 +308,20 @@ impl Session<'_> {
     fn extract(&mut self, encoder: &dyn SkeletonEncoder, data: &Data) -> Result<Features> {
         let watch = Watch::start("features");
         let needs_map = self.pipeline.aligner.capabilities().features == szar_core::FeatureNeed::Map
-            || self.pipeline.adapters.iter().any(|a| a.requirements().feature_map.is_some());
+            || self
+                .pipeline
+                .adapters
+                .iter()
+                .any(|a| a.requirements().feature_map.is_some());
         let (progress, cancel) = (self.options.progress, self.options.cancel);
-        let features = extract(encoder, &data.store, !needs_map, self.ctx.device, progress, cancel)?;
+        let features = extract(
+            encoder,
+            &data.store,
+            !needs_map,
+            self.ctx.device,
+            progress,
+            cancel,
+        )?;
         self.stages.push(watch.stop(data.store.len() as u64, false));
         Ok(features)
     }
@@ -245,12 +336,20 @@ impl Session<'_> {
         let watch = Watch::start("aligner training");
         let config = &self.pipeline.aligner;
         let (_, channels, frames, joints) = features.map.dims();
-        let spec = szar_core::EncoderSpec { channels, frames, joints, classifies: features.seen_logits.is_some() };
+        let spec = szar_core::EncoderSpec {
+            channels,
+            frames,
+            joints,
+            classifies: features.seen_logits.is_some(),
+        };
         self.ctx.seed.derive("aligner/init", 0).apply();
         let mut aligner = config.build(&spec, &anchors.granularities, anchors.width(), &self.ctx)?;
         let set = |part| -> Result<SeenSet> {
             let labels = data.seen_labels(part, self.ctx.device)?;
-            Ok(SeenSet { features: features.rows(&data.rows(part)).map, labels })
+            Ok(SeenSet {
+                features: features.rows(&data.rows(part)).map,
+                labels,
+            })
         };
         let seen = SeenFeatures {
             train: set(Part::Train)?,
@@ -259,10 +358,27 @@ impl Session<'_> {
         };
         let seen_anchors = anchors.for_classes(data.split.seen())?;
         let about = self.about("aligner", config.typetag_name());
-        let mut part = AlignerPart { aligner: aligner.as_mut(), seen: &seen, anchors: &seen_anchors, session: self };
-        let trained = obtain("aligner", &mut part, config.weights(), self.dir, None, self.ctx.device, &about)?;
-        let report = AlignerReport { parameters: count(&aligner.state()), fit: trained.summary.clone() };
-        self.stages.push(fit_stage(watch, &trained, data.partition.train.len()));
+        let mut part = AlignerPart {
+            aligner: aligner.as_mut(),
+            seen: &seen,
+            anchors: &seen_anchors,
+            session: self,
+        };
+        let trained = obtain(
+            "aligner",
+            &mut part,
+            config.weights(),
+            self.dir,
+            None,
+            self.ctx.device,
+            &about,
+        )?;
+        let report = AlignerReport {
+            parameters: count(&aligner.state()),
+            fit: trained.summary.clone(),
+        };
+        self.stages
+            .push(fit_stage(watch, &trained, data.partition.train.len()));
         Ok((aligner, report))
     }
 
@@ -316,19 +432,27 @@ fn device_name(device: Device) -> String {
 }
 
 fn git_revision() -> Option<String> {
-    let output = std::process::Command::new("git").args(["rev-parse", "HEAD"]).output().ok()?;
+    let output = std::process::Command::new("git")
+        .args(["rev-parse", "HEAD"])
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     (output.status.success()).then(|| text.trim().to_owned())
 }
 
 /// Remarks of all parts, once each; those about test labels first.
 fn marks(p: &Pipeline) -> Vec<Mark> {
-    let mut list: Vec<Mark> = [p.dataset.marks(), p.encoder.marks(), p.semantics.marks(), p.aligner.marks()]
-        .into_iter()
-        .chain(p.adapters.iter().map(|a| a.marks()))
-        .chain(p.gate.iter().map(|g| g.marks()))
-        .flatten()
-        .collect();
+    let mut list: Vec<Mark> = [
+        p.dataset.marks(),
+        p.encoder.marks(),
+        p.semantics.marks(),
+        p.aligner.marks(),
+    ]
+    .into_iter()
+    .chain(p.adapters.iter().map(|a| a.marks()))
+    .chain(p.gate.iter().map(|g| g.marks()))
+    .flatten()
+    .collect();
     list.sort_by_key(|m| (!m.uses_test_labels, m.text.clone()));
     list.dedup();
     list
@@ -372,12 +496,19 @@ fn encoder_report(
     features: &Features,
 ) -> Result<EncoderReport> {
     let seen_accuracy = |part: Part| -> Result<Option<Confusion>> {
-        let Some(logits) = &features.seen_logits else { return Ok(None) };
+        let Some(logits) = &features.seen_logits else {
+            return Ok(None);
+        };
         let rows = data.rows(part);
         if rows.is_empty() {
             return Ok(None);
         }
-        let column = |s: &usize| data.split.seen().column(data.class(*s)).map_or(-1, |c| c.0 as i64);
+        let column = |s: &usize| {
+            data.split
+                .seen()
+                .column(data.class(*s))
+                .map_or(-1, |c| c.0 as i64)
+        };
         let labels: Vec<i64> = data.samples(part).iter().map(column).collect();
         let predictions = argmax(&logits.narrow(0, rows.start as i64, rows.len() as i64));
         Confusion::new(data.split.seen().len(), &labels, &predictions).map(Some)

@@ -22,7 +22,11 @@ impl RunDir {
     /// # Errors
     /// When the folder cannot be written, another run holds it, or it belongs to another configuration.
     pub fn open(root: &Path, resolved: &Resolved, fresh: bool) -> Result<Self> {
-        let create = |e| Error::Io { action: "create", path: root.to_owned(), source: e };
+        let create = |e| Error::Io {
+            action: "create",
+            path: root.to_owned(),
+            source: e,
+        };
         fs::create_dir_all(root).map_err(create)?;
         let lock_path = root.join(".lock");
         let lock = OpenOptions::new()
@@ -32,9 +36,15 @@ impl RunDir {
             .open(&lock_path)
             .map_err(|e| Error::write(&lock_path, e))?;
         lock.try_lock().map_err(|_| {
-            Error::Unavailable(format!("{}: another szar is running in this folder; wait for it, or choose another `--out`", root.display()))
+            Error::Unavailable(format!(
+                "{}: another szar is running in this folder; wait for it, or choose another `--out`",
+                root.display()
+            ))
         })?;
-        let this = Self { root: root.to_owned(), _lock: lock };
+        let this = Self {
+            root: root.to_owned(),
+            _lock: lock,
+        };
         if fresh {
             this.forget()?;
         }
@@ -92,7 +102,13 @@ impl RunDir {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn keep(&self, part: &str, state: &NamedTensors, summary: &FitSummary, about: &[(String, String)]) -> Result<()> {
+    pub fn keep(
+        &self,
+        part: &str,
+        state: &NamedTensors,
+        summary: &FitSummary,
+        about: &[(String, String)],
+    ) -> Result<()> {
         save_trained(&self.path(&format!("{part}.safetensors")), state, summary, about)?;
         remove(&self.checkpoint(part))
     }
@@ -107,7 +123,9 @@ impl RunDir {
             return Ok(None);
         }
         let text = fs::read_to_string(&path).map_err(|e| Error::read(&path, e))?;
-        serde_json::from_str(&text).map(Some).map_err(|e| Error::format(&path, None, e.to_string()))
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|e| Error::format(&path, None, e.to_string()))
     }
 
     /// Writes predictions, summary and, last, the report.
@@ -118,13 +136,17 @@ impl RunDir {
         let path = self.path("predictions.csv");
         let mut csv = csv::Writer::from_writer(Vec::new());
         for prediction in predictions {
-            csv.serialize(prediction).map_err(|e| Error::format(&path, None, e.to_string()))?;
+            csv.serialize(prediction)
+                .map_err(|e| Error::format(&path, None, e.to_string()))?;
         }
-        let bytes = csv.into_inner().map_err(|e| Error::format(&path, None, e.to_string()))?;
+        let bytes = csv
+            .into_inner()
+            .map_err(|e| Error::format(&path, None, e.to_string()))?;
         write_atomically(&path, &bytes)?;
         write_atomically(&self.path("summary.txt"), summary.as_bytes())?;
         let path = self.path("report.json");
-        let json = serde_json::to_string_pretty(report).map_err(|e| Error::format(&path, None, e.to_string()))?;
+        let json =
+            serde_json::to_string_pretty(report).map_err(|e| Error::format(&path, None, e.to_string()))?;
         write_atomically(&path, json.as_bytes())
     }
 }
@@ -144,11 +166,19 @@ pub fn load_trained(path: &Path, device: Device) -> Result<Option<(NamedTensors,
     let (state, metadata) = checkpoint::load(path, device)?;
     let bad = |why: String| Error::format(path, "metadata `fit`".to_owned(), why);
     let fit = metadata.get("fit").ok_or_else(|| bad("is missing".into()))?;
-    Ok(Some((state, serde_json::from_str(fit).map_err(|e| bad(e.to_string()))?)))
+    Ok(Some((
+        state,
+        serde_json::from_str(fit).map_err(|e| bad(e.to_string()))?,
+    )))
 }
 
 /// Writes weights with the training summary in their metadata.
-pub fn save_trained(path: &Path, state: &NamedTensors, summary: &FitSummary, about: &[(String, String)]) -> Result<()> {
+pub fn save_trained(
+    path: &Path,
+    state: &NamedTensors,
+    summary: &FitSummary,
+    about: &[(String, String)],
+) -> Result<()> {
     let fit = serde_json::to_string(summary).map_err(|e| Error::format(path, None, e.to_string()))?;
     let mut metadata = vec![("fit".to_owned(), fit)];
     metadata.extend_from_slice(about);

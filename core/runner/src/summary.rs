@@ -11,17 +11,36 @@ use crate::report::{AdapterReport, Generalised, GzslReport, Report, ZslReport};
 pub fn text(report: &Report) -> String {
     let mut out = String::new();
     let p = &report.provenance;
-    let _ = writeln!(out, "{}  (seed {}, {}, {} threads, {})", report.name, p.seed, p.device, p.threads, p.precision);
+    let _ = writeln!(
+        out,
+        "{}  (seed {}, {}, {} threads, {})",
+        report.name, p.seed, p.device, p.threads, p.precision
+    );
     if let Some(sentence) = &report.data.synthetic {
         let _ = writeln!(out, "SYNTHETIC DATA: {sentence}");
     }
     for mark in &report.marks {
-        let word = if mark.uses_test_labels { "TEST LABELS USED" } else { "NOTE" };
+        let word = if mark.uses_test_labels {
+            "TEST LABELS USED"
+        } else {
+            "NOTE"
+        };
         let _ = writeln!(out, "{word}: {}", mark.text);
     }
     let d = &report.data;
-    let counts: Vec<String> = d.samples.iter().map(|(k, v)| format!("{v} {}", k.replace('_', " "))).collect();
-    let _ = writeln!(out, "data      {}, split {}: {} seen, {} unseen classes", d.name, d.split, d.seen.len(), d.unseen.len());
+    let counts: Vec<String> = d
+        .samples
+        .iter()
+        .map(|(k, v)| format!("{v} {}", k.replace('_', " ")))
+        .collect();
+    let _ = writeln!(
+        out,
+        "data      {}, split {}: {} seen, {} unseen classes",
+        d.name,
+        d.split,
+        d.seen.len(),
+        d.unseen.len()
+    );
     let _ = writeln!(out, "          {}", counts.join(", "));
     let e = &report.encoder;
     let _ = writeln!(
@@ -55,9 +74,15 @@ fn percent(value: Option<f64>) -> String {
 }
 
 fn chosen(report: &Report) -> String {
-    let Some(fit) = &report.aligner.fit else { return String::new() };
+    let Some(fit) = &report.aligner.fit else {
+        return String::new();
+    };
     let constants: Vec<String> = fit.chosen.iter().map(|(k, v)| format!("{k} {v}")).collect();
-    if constants.is_empty() { String::new() } else { format!("; chosen on held-out seen classes: {}", constants.join(", ")) }
+    if constants.is_empty() {
+        String::new()
+    } else {
+        format!("; chosen on held-out seen classes: {}", constants.join(", "))
+    }
 }
 
 fn table(header: &[&str]) -> Table {
@@ -77,11 +102,26 @@ fn zsl_table(out: &mut String, zsl: &ZslReport) {
         most.map_or_else(String::new, |(name, share)| format!("{name} {share:.0}%"))
     };
     add("chance".into(), zsl.chance, zsl.chance, String::new());
-    add("always the largest class".into(), zsl.chance, zsl.largest_class, String::new());
+    add(
+        "always the largest class".into(),
+        zsl.chance,
+        zsl.largest_class,
+        String::new(),
+    );
     let before = &zsl.before;
-    add("before adaptation".into(), before.class_mean, before.top1, largest(&before.prediction_share));
+    add(
+        "before adaptation".into(),
+        before.class_mean,
+        before.top1,
+        largest(&before.prediction_share),
+    );
     if let Some(after) = &zsl.after {
-        add(format!("after {}", chain(&zsl.adapters)), after.class_mean, after.top1, largest(&after.prediction_share));
+        add(
+            format!("after {}", chain(&zsl.adapters)),
+            after.class_mean,
+            after.top1,
+            largest(&after.prediction_share),
+        );
     }
     align(&mut rows, 1..3);
     let _ = writeln!(out, "\n{rows}");
@@ -89,7 +129,15 @@ fn zsl_table(out: &mut String, zsl: &ZslReport) {
 }
 
 fn gzsl_table(out: &mut String, gzsl: &GzslReport) {
-    let mut rows = table(&["generalised, %", "seen", "unseen", "harmonic", "class mean: seen", "unseen", "harmonic"]);
+    let mut rows = table(&[
+        "generalised, %",
+        "seen",
+        "unseen",
+        "harmonic",
+        "class mean: seen",
+        "unseen",
+        "harmonic",
+    ]);
     let mut add = |name: String, g: &Generalised| {
         let cells = |s: &SeenUnseen| [s.seen, s.unseen, s.harmonic_mean].map(|v| format!("{v:.1}"));
         let mut row = vec![name];
@@ -124,18 +172,35 @@ fn align(table: &mut Table, columns: std::ops::Range<usize>) {
 }
 
 fn chain(adapters: &[AdapterReport]) -> String {
-    adapters.iter().map(|a| a.component.as_str()).collect::<Vec<_>>().join(" + ")
+    adapters
+        .iter()
+        .map(|a| a.component.as_str())
+        .collect::<Vec<_>>()
+        .join(" + ")
 }
 
 fn adapters(out: &mut String, list: &[AdapterReport]) {
     for adapter in list {
-        let _ = write!(out, "{}: {:.1} KiB of state", adapter.component, adapter.state_bytes as f64 / 1024.0);
+        let _ = write!(
+            out,
+            "{}: {:.1} KiB of state",
+            adapter.component,
+            adapter.state_bytes as f64 / 1024.0
+        );
         if let Some(occupancy) = adapter.diagnostics.get("occupancy") {
             let cells: Vec<String> = occupancy.iter().take(24).map(|v| format!("{v:.0}")).collect();
             let more = if occupancy.len() > 24 { " ..." } else { "" };
             let _ = write!(out, "; entries per class {}{more}", cells.join(" "));
         }
-        let _ = writeln!(out, "{}", if adapter.second_pass { "; scored the stream a second time" } else { "" });
+        let _ = writeln!(
+            out,
+            "{}",
+            if adapter.second_pass {
+                "; scored the stream a second time"
+            } else {
+                ""
+            }
+        );
     }
 }
 
@@ -149,7 +214,12 @@ fn performance(out: &mut String, report: &Report) {
         } else {
             String::new()
         };
-        rows.add_row([stage.name.clone(), format!("{:.2}", stage.seconds), rate, format!("{:.0}", stage.peak_memory_mib)]);
+        rows.add_row([
+            stage.name.clone(),
+            format!("{:.2}", stage.seconds),
+            rate,
+            format!("{:.0}", stage.peak_memory_mib),
+        ]);
     }
     align(&mut rows, 1..4);
     let _ = writeln!(out, "\n{rows}");

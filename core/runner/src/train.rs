@@ -53,25 +53,46 @@ pub fn obtain(
 ) -> Result<Trained> {
     if let Some(path) = given {
         let state = load_weights(path, device)?;
-        part.load(&state).map_err(|e| e.context(path.display().to_string()))?;
-        return Ok(Trained { source: Source::Given, summary: None });
+        part.load(&state)
+            .map_err(|e| e.context(path.display().to_string()))?;
+        return Ok(Trained {
+            source: Source::Given,
+            summary: None,
+        });
     }
     if let Some((state, summary)) = dir.trained(name, device)? {
-        part.load(&state).map_err(|e| e.context(format!("{name}.safetensors of this run")))?;
-        return Ok(Trained { source: Source::Reused, summary: Some(summary) });
+        part.load(&state)
+            .map_err(|e| e.context(format!("{name}.safetensors of this run")))?;
+        return Ok(Trained {
+            source: Source::Reused,
+            summary: Some(summary),
+        });
     }
-    if let Some((state, summary)) = shared.map(|p| rundir::load_trained(p, device)).transpose()?.flatten() {
+    if let Some((state, summary)) = shared
+        .map(|p| rundir::load_trained(p, device))
+        .transpose()?
+        .flatten()
+    {
         part.load(&state)?;
-        tracing::info!(part = name, "trained earlier for the same data, options, seed and device: reused");
+        tracing::info!(
+            part = name,
+            "trained earlier for the same data, options, seed and device: reused"
+        );
         dir.keep(name, &part.state(), &summary, about)?;
-        return Ok(Trained { source: Source::Reused, summary: Some(summary) });
+        return Ok(Trained {
+            source: Source::Reused,
+            summary: Some(summary),
+        });
     }
     let summary = part.fit(dir.checkpoint(name))?;
     dir.keep(name, &part.state(), &summary, about)?;
     if let Some(path) = shared {
         rundir::save_trained(path, &part.state(), &summary, about)?;
     }
-    Ok(Trained { source: Source::Trained, summary: Some(summary) })
+    Ok(Trained {
+        source: Source::Trained,
+        summary: Some(summary),
+    })
 }
 
 /// Weights from `.safetensors`, or from a `.pt`/`.pth` state_dict (read by libtorch, which executes no code of it).
@@ -86,10 +107,20 @@ pub fn load_weights(path: &Path, device: Device) -> Result<NamedTensors> {
             std::fs::File::open(path).map_err(|e| Error::read(path, e))?;
             let tensors = tch::Tensor::loadz_multi_with_device(path, device)
                 .or_else(|_| tch::Tensor::load_multi_with_device(path, device))
-                .map_err(|e| Error::format(path, None, format!("not a state_dict that libtorch can read ({e})")))?;
+                .map_err(|e| {
+                    Error::format(
+                        path,
+                        None,
+                        format!("not a state_dict that libtorch can read ({e})"),
+                    )
+                })?;
             Ok(tensors.into_iter().collect())
         }
-        _ => Err(Error::format(path, None, "expected weights as .safetensors, .pt or .pth")),
+        _ => Err(Error::format(
+            path,
+            None,
+            "expected weights as .safetensors, .pt or .pth",
+        )),
     }
 }
 

@@ -35,7 +35,13 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
                 Verdict::Fail => "FAIL",
                 Verdict::NotImplemented => "not implemented",
             };
-            let number = |v: f64| if case.verdict == Verdict::NotImplemented { String::new() } else { format!("{v:.1e}") };
+            let number = |v: f64| {
+                if case.verdict == Verdict::NotImplemented {
+                    String::new()
+                } else {
+                    format!("{v:.1e}")
+                }
+            };
             table.add_row([
                 case.case.clone(),
                 case.worst.clone(),
@@ -60,5 +66,9 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
         output.result(&format!("{} cases: {}", cases.len(), counts.join(", ")))?;
     }
     let bad = |v: Verdict| v == Verdict::Fail || (args.strict && v == Verdict::NotImplemented);
-    Ok(if cases.iter().any(|c| bad(c.verdict)) { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(if cases.iter().any(|c| bad(c.verdict)) {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
 }

@@ -22,7 +22,11 @@ pub struct Args {
 pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
     let found = registry::named(&args.component);
     if found.is_empty() {
-        return Err(Error::unknown("component", &args.component, registry::all().iter().map(|c| c.name)));
+        return Err(Error::unknown(
+            "component",
+            &args.component,
+            registry::all().iter().map(|c| c.name),
+        ));
     }
     for info in found {
         if args.schema || output.json {

@@ -19,24 +19,44 @@ const TORCH: &str = "2.11.0";
 pub fn run(_: &Args, output: &Output) -> Result<ExitCode> {
     let mut wrong = Vec::new();
     let mut lines: Vec<(&str, String)> = vec![("szar", env!("CARGO_PKG_VERSION").into())];
-    for (name, program) in [("cargo", "cargo"), ("rustc", "rustc"), ("c++", "c++"), ("python", "python3")] {
+    for (name, program) in [
+        ("cargo", "cargo"),
+        ("rustc", "rustc"),
+        ("c++", "c++"),
+        ("python", "python3"),
+    ] {
         lines.push((name, version(program).unwrap_or_else(|| "not found".into())));
     }
     let library = loaded_library("libtorch_cpu.so");
     lines.push(("libtorch", library.clone().unwrap_or_else(|| "not loaded".into())));
     let found = library.as_deref().and_then(libtorch_version);
-    lines.push(("libtorch version", found.clone().unwrap_or_else(|| "unknown".into())));
+    lines.push((
+        "libtorch version",
+        found.clone().unwrap_or_else(|| "unknown".into()),
+    ));
     if let Some(found) = found.filter(|f| !f.starts_with(TORCH)) {
-        wrong.push(format!("libtorch is {found}, szar is built for {TORCH}; run `./x setup`"));
+        wrong.push(format!(
+            "libtorch is {found}, szar is built for {TORCH}; run `./x setup`"
+        ));
     }
     let x = tch::Tensor::ones([64, 64], tch::kind::FLOAT_CPU);
     if x.matmul(&x).sum(tch::Kind::Double).double_value(&[]) != 262_144.0 {
         wrong.push("a matrix product on the CPU gave a wrong result".into());
     }
-    lines.push(("threads", format!("{} of libtorch, {} cores", tch::get_num_threads(), cores())));
-    lines.push(("bf16 on the CPU", if cpu_has_bf16() { "native" } else { "emulated" }.into()));
+    lines.push((
+        "threads",
+        format!("{} of libtorch, {} cores", tch::get_num_threads(), cores()),
+    ));
+    lines.push((
+        "bf16 on the CPU",
+        if cpu_has_bf16() { "native" } else { "emulated" }.into(),
+    ));
     let devices = cuda_devices();
-    let cuda = if devices == 0 { "none".to_owned() } else { format!("{devices} devices, cuDNN {}", tch::Cuda::cudnn_is_available()) };
+    let cuda = if devices == 0 {
+        "none".to_owned()
+    } else {
+        format!("{devices} devices, cuDNN {}", tch::Cuda::cudnn_is_available())
+    };
     lines.push(("CUDA", cuda));
     if devices == 0 && std::path::Path::new("/dev/nvidia0").exists() {
         wrong.push(
@@ -50,7 +70,10 @@ pub fn run(_: &Args, output: &Output) -> Result<ExitCode> {
         wrong.push(format!("two components are called {kind} `{name}`"));
     }
     if output.json {
-        let table: serde_json::Map<_, _> = lines.iter().map(|(k, v)| ((*k).to_owned(), v.clone().into())).collect();
+        let table: serde_json::Map<_, _> = lines
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), v.clone().into()))
+            .collect();
         output.json(&serde_json::json!({ "found": table, "wrong": wrong }))?;
     } else {
         let mut text = String::new();
@@ -69,8 +92,15 @@ pub fn run(_: &Args, output: &Output) -> Result<ExitCode> {
 }
 
 fn version(program: &str) -> Option<String> {
-    let output = std::process::Command::new(program).arg("--version").output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).lines().next()?.trim().to_owned();
+    let output = std::process::Command::new(program)
+        .arg("--version")
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .next()?
+        .trim()
+        .to_owned();
     Some(text)
 }
 
@@ -80,7 +110,10 @@ fn cores() -> usize {
 
 fn loaded_library(name: &str) -> Option<String> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    maps.lines().filter_map(|l| l.split_whitespace().last()).find(|p| p.ends_with(name)).map(str::to_owned)
+    maps.lines()
+        .filter_map(|l| l.split_whitespace().last())
+        .find(|p| p.ends_with(name))
+        .map(str::to_owned)
 }
 
 fn libtorch_version(library: &str) -> Option<String> {
@@ -89,5 +122,10 @@ fn libtorch_version(library: &str) -> Option<String> {
     let text = text.or_else(|_| std::fs::read_to_string(folder.join("version.py")));
     let text = text.ok()?;
     let line = text.lines().find(|l| l.contains('.'))?;
-    Some(line.trim().trim_start_matches("__version__ = ").trim_matches(['\'', '"']).to_owned())
+    Some(
+        line.trim()
+            .trim_start_matches("__version__ = ")
+            .trim_matches(['\'', '"'])
+            .to_owned(),
+    )
 }

@@ -27,10 +27,28 @@ pub struct Args {
 /// Embeds descriptions into a file.
 pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
     crate::threads::set_count(None);
-    let options = SentenceBertConfig { model: args.model.clone().into(), ..Default::default() };
+    let options = SentenceBertConfig {
+        model: args.model.clone().into(),
+        ..Default::default()
+    };
     let mut encoder = SentenceBert::open(&options, tch::Device::Cpu)?;
-    let name = args.model.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let done = embed_file(&args.descriptions, &Templates::default(), &mut encoder, &name, &args.out)?;
-    output.say(&format!("{}: {} texts, width {}", args.out.display(), done.texts, done.width));
+    let name = args
+        .model
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let done = embed_file(
+        &args.descriptions,
+        &Templates::default(),
+        &mut encoder,
+        &name,
+        &args.out,
+    )?;
+    output.say(&format!(
+        "{}: {} texts, width {}",
+        args.out.display(),
+        done.texts,
+        done.width
+    ));
     Ok(ExitCode::SUCCESS)
 }

@@ -21,14 +21,18 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
     if let Some(kind) = &args.kind
         && !ComponentKind::ALL.iter().any(|k| word(*k) == *kind)
     {
-        return Err(szar_core::Error::unknown("kind of component", kind, ComponentKind::ALL.iter().map(|k| word(*k))));
+        return Err(szar_core::Error::unknown(
+            "kind of component",
+            kind,
+            ComponentKind::ALL.iter().map(|k| word(*k)),
+        ));
     }
-    let wanted: Vec<_> =
-        registry::all().into_iter().filter(|c| args.kind.as_ref().is_none_or(|k| word(c.kind) == *k)).collect();
+    let wanted: Vec<_> = registry::all()
+        .into_iter()
+        .filter(|c| args.kind.as_ref().is_none_or(|k| word(c.kind) == *k))
+        .collect();
     if output.json {
-        let one = |c: &&registry::ComponentInfo| {
-            serde_json::json!({ "kind": c.kind, "name": c.name, "summary": c.summary, "paper": c.paper })
-        };
+        let one = |c: &&registry::ComponentInfo| serde_json::json!({ "kind": c.kind, "name": c.name, "summary": c.summary, "paper": c.paper });
         output.json(&wanted.iter().map(one).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }

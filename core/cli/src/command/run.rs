@@ -29,7 +29,12 @@ pub struct Args {
 pub fn run(args: &Args, output: &Output, cancel: &Cancel) -> Result<ExitCode> {
     let resolved = szar_core::config::load(&args.config, &args.overrides)?;
     threads::set_count(resolved.pipeline.threads);
-    let options = RunOptions { out: args.out.clone(), fresh: args.fresh, progress: output, cancel };
+    let options = RunOptions {
+        out: args.out.clone(),
+        fresh: args.fresh,
+        progress: output,
+        cancel,
+    };
     let outcome = run_pipeline(&resolved, &options)?;
     if outcome.reused {
         output.say("this run is finished already; `--fresh` runs it anew");

@@ -27,7 +27,10 @@ pub fn gzsl(
 ) -> Result<(GzslReport, Vec<Prediction>, Played)> {
     let candidates = data.split.all();
     let columns = |list: &szar_core::ClassList| -> Vec<Column> {
-        list.ids().iter().filter_map(|id| candidates.column(*id)).collect()
+        list.ids()
+            .iter()
+            .filter_map(|id| candidates.column(*id))
+            .collect()
     };
     let (seen, unseen) = (columns(data.split.seen()), columns(data.split.unseen()));
     let constants = fit_gate(streaming, gate, data, features, &seen, &unseen)?;
@@ -41,9 +44,17 @@ pub fn gzsl(
     let index: Vec<i64> = played.order.iter().map(|r| *r as i64).collect();
     let index = Tensor::from_slice(&index).to_device(played.before.device());
     let encoder_logits = test.seen_logits.as_ref().map(|l| l.index_select(0, &index));
-    let before = Scores { logits: played.before.shallow_clone() };
-    let after = Scores { logits: played.last().shallow_clone() };
-    let sides = Sides { seen: &seen, unseen: &unseen, encoder_logits: encoder_logits.as_ref() };
+    let before = Scores {
+        logits: played.before.shallow_clone(),
+    };
+    let after = Scores {
+        logits: played.last().shallow_clone(),
+    };
+    let sides = Sides {
+        seen: &seen,
+        unseen: &unseen,
+        encoder_logits: encoder_logits.as_ref(),
+    };
     // The gate judges the base model, before and after alike: adapters move logits, not its calibration.
     let taken = gate.takes_for_seen(&sides.evidence(&before))?;
     let mut is_seen = vec![false; candidates.len()];
@@ -60,12 +71,20 @@ pub fn gzsl(
     let (top1, class_mean) = generalised(&ordered, &argmax(&played.before), &is_seen)?;
     let taken = to_i64(&taken)?;
     let share = |unseen: bool| {
-        let of_side = || truly_unseen.iter().zip(&taken).filter(move |(u, _)| **u == unseen);
+        let of_side = || {
+            truly_unseen
+                .iter()
+                .zip(&taken)
+                .filter(move |(u, _)| **u == unseen)
+        };
         100.0 * of_side().filter(|(_, t)| **t == 1).count() as f64 / of_side().count().max(1) as f64
     };
     let report = GzslReport {
         gate: constants,
-        gate_auc: auc(&to_f64(&gate.unseen_score(&sides.evidence(&before))?), &truly_unseen),
+        gate_auc: auc(
+            &to_f64(&gate.unseen_score(&sides.evidence(&before))?),
+            &truly_unseen,
+        ),
         taken_for_seen: [share(false), share(true)],
         ungated: Generalised { class_mean, top1 },
         before: before_counts,
@@ -102,7 +121,12 @@ struct Sides<'a> {
 
 impl Sides<'_> {
     fn evidence<'b>(&'b self, scores: &'b Scores) -> GateEvidence<'b> {
-        GateEvidence { scores, seen: self.seen, unseen: self.unseen, encoder_logits: self.encoder_logits }
+        GateEvidence {
+            scores,
+            seen: self.seen,
+            unseen: self.unseen,
+            encoder_logits: self.encoder_logits,
+        }
     }
 }
 
@@ -123,21 +147,37 @@ fn fit_gate(
         }
         let column = |s: &usize| data.split.all().column(data.class(*s)).map_or(-1, |c| c.0 as i64);
         let labels: Vec<i64> = data.samples(Part::Validation).iter().map(column).collect();
-        let labels = szar_core::OracleLabels(Tensor::from_slice(&labels).to_device(validation.map.values.device()));
+        let labels =
+            szar_core::OracleLabels(Tensor::from_slice(&labels).to_device(validation.map.values.device()));
         aligner.score_with_labels(&validation.map, &anchors, &labels)
     })?;
-    gate.fit(&GateEvidence { scores: &scores, seen, unseen, encoder_logits: validation.seen_logits.as_ref() })
+    gate.fit(&GateEvidence {
+        scores: &scores,
+        seen,
+        unseen,
+        encoder_logits: validation.seen_logits.as_ref(),
+    })
 }
 
 /// Argmax inside the side that the gate chose.
 fn decide(gate: &dyn GzslGate, evidence: &GateEvidence, taken: &Tensor) -> Result<Vec<i64>> {
     let side = |columns: &[Column], logits: Tensor| -> Vec<i64> {
-        argmax(&logits.to_kind(Kind::Float)).iter().map(|at| columns[*at as usize].0 as i64).collect()
+        argmax(&logits.to_kind(Kind::Float))
+            .iter()
+            .map(|at| columns[*at as usize].0 as i64)
+            .collect()
     };
     let logits = &evidence.scores.logits;
     let columns: Vec<i64> = evidence.unseen.iter().map(|c| c.0 as i64).collect();
-    let unseen = side(evidence.unseen, logits.index_select(1, &Tensor::from_slice(&columns).to_device(logits.device())));
+    let unseen = side(
+        evidence.unseen,
+        logits.index_select(1, &Tensor::from_slice(&columns).to_device(logits.device())),
+    );
     let seen = side(evidence.seen, gate.seen_logits(evidence)?);
     let taken = to_i64(taken)?;
-    Ok(taken.iter().zip(seen.iter().zip(unseen)).map(|(t, (s, u))| if *t == 1 { *s } else { u }).collect())
+    Ok(taken
+        .iter()
+        .zip(seen.iter().zip(unseen))
+        .map(|(t, (s, u))| if *t == 1 { *s } else { u })
+        .collect())
 }

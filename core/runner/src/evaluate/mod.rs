@@ -45,7 +45,11 @@ pub(crate) fn stage(name: &str, time: Duration, samples: usize) -> Stage {
         name: name.into(),
         seconds,
         samples: samples as u64,
-        samples_per_second: if seconds > 0.0 { samples as f64 / seconds } else { 0.0 },
+        samples_per_second: if seconds > 0.0 {
+            samples as f64 / seconds
+        } else {
+            0.0
+        },
         peak_memory_mib: peak_memory_mib(),
         reused: false,
     }

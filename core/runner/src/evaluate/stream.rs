@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use rand::seq::SliceRandom;
 use szar_core::config::{Stream, StreamOrder as Order};
 use szar_core::{
-    AdapterConfig, BuildContext, Cancel, ClassList, FeatureMap, Observation, OracleLabels, Progress, Result, Scores,
-    Task, TestTimeAdapter,
+    AdapterConfig, BuildContext, Cancel, ClassList, FeatureMap, Observation, OracleLabels, Progress, Result,
+    Scores, Task, TestTimeAdapter,
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -63,7 +63,13 @@ impl Streaming<'_> {
     ///
     /// # Errors
     /// When a component refuses, or the user stops.
-    pub fn play(&self, what: &str, features: &Features, candidates: &ClassList, labels: &[i64]) -> Result<Played> {
+    pub fn play(
+        &self,
+        what: &str,
+        features: &Features,
+        candidates: &ClassList,
+        labels: &[i64],
+    ) -> Result<Played> {
         let order = self.order(what, labels.len());
         let index = Tensor::from_slice(&order.iter().map(|r| *r as i64).collect::<Vec<_>>());
         let index = index.to_device(self.ctx.device);
@@ -75,7 +81,14 @@ impl Streaming<'_> {
         let started = Instant::now();
         let (after, adapters) = self.adapt(what, features, candidates, &index, &before, &ordered)?;
         synchronise(self.ctx.device);
-        Ok(Played { order, before, after, adapters, scoring, adapting: started.elapsed() })
+        Ok(Played {
+            order,
+            before,
+            after,
+            adapters,
+            scoring,
+            adapting: started.elapsed(),
+        })
     }
 
     fn order(&self, what: &str, count: usize) -> Vec<usize> {
@@ -88,7 +101,9 @@ impl Streaming<'_> {
 
     fn batches(&self, count: usize) -> impl Iterator<Item = (i64, i64)> {
         let batch = self.options.batch.max(1);
-        (0..count).step_by(batch).map(move |start| (start as i64, batch.min(count - start) as i64))
+        (0..count)
+            .step_by(batch)
+            .map(move |start| (start as i64, batch.min(count - start) as i64))
     }
 
     fn score(
@@ -101,8 +116,12 @@ impl Streaming<'_> {
     ) -> Result<Tensor> {
         let anchors = self.model.anchors.for_classes(candidates)?;
         let oracle = self.model.aligner.capabilities().oracle_labels;
-        let all = Tensor::empty([labels.len() as i64, candidates.len() as i64], (Kind::Float, self.ctx.device));
-        self.progress.begin(&format!("{what}: scores"), labels.len() as u64);
+        let all = Tensor::empty(
+            [labels.len() as i64, candidates.len() as i64],
+            (Kind::Float, self.ctx.device),
+        );
+        self.progress
+            .begin(&format!("{what}: scores"), labels.len() as u64);
         for (start, len) in self.batches(labels.len()) {
             self.cancel.check()?;
             let batch = features.map.select(&index.narrow(0, start, len));
@@ -114,7 +133,11 @@ impl Streaming<'_> {
                 let truth = OracleLabels(Tensor::from_slice(truth).to_device(self.ctx.device));
                 self.model.aligner.score_with_labels(&batch, &anchors, &truth)
             })?;
-            szar_core::shape::expect("aligner scores", &scores.logits, [Some(len), Some(candidates.len() as i64)])?;
+            szar_core::shape::expect(
+                "aligner scores",
+                &scores.logits,
+                [Some(len), Some(candidates.len() as i64)],
+            )?;
             all.narrow(0, start, len).copy_(&scores.logits);
             self.progress.advance((start + len) as u64, "");
         }
@@ -159,7 +182,10 @@ impl Streaming<'_> {
         Ok(((!reports.is_empty()).then_some(current), reports))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "private; the stream and its place in the chain")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "private; the stream and its place in the chain"
+    )]
     fn one(
         &self,
         name: &str,
@@ -211,9 +237,16 @@ impl Streaming<'_> {
     ) -> Result<Tensor> {
         let shape = logits.size();
         let scores = Scores { logits };
-        let seen = Observation { features, scores: &scores };
+        let seen = Observation {
+            features,
+            scores: &scores,
+        };
         let step = |adapter: &mut dyn TestTimeAdapter| {
-            if again { adapter.rescore(&seen, self.model.aligner) } else { adapter.step(&seen, self.model.aligner) }
+            if again {
+                adapter.rescore(&seen, self.model.aligner)
+            } else {
+                adapter.step(&seen, self.model.aligner)
+            }
         };
         let logits = no_grad(|| step(adapter))?.logits;
         szar_core::shape::expect("adapter scores", &logits, [Some(shape[0]), Some(shape[1])])?;

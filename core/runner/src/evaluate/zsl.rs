@@ -15,7 +15,11 @@ use crate::report::{Accuracy, Prediction, ZslReport};
 ///
 /// # Errors
 /// When a component refuses, or the user stops.
-pub fn zsl(streaming: &Streaming, data: &Data, features: &Features) -> Result<(ZslReport, Vec<Prediction>, Played)> {
+pub fn zsl(
+    streaming: &Streaming,
+    data: &Data,
+    features: &Features,
+) -> Result<(ZslReport, Vec<Prediction>, Played)> {
     let classes = data.split.unseen();
     let rows = data.samples(Part::UnseenTest);
     let column = |s: &usize| classes.column(data.class(*s)).map_or(-1, |c| c.0 as i64);
@@ -23,7 +27,11 @@ pub fn zsl(streaming: &Streaming, data: &Data, features: &Features) -> Result<(Z
     let played = streaming.play("zsl", features, classes, &labels)?;
     let ordered: Vec<i64> = played.order.iter().map(|r| labels[*r]).collect();
     let before = accuracy(&data.split, &ordered, &argmax(&played.before))?;
-    let after = played.after.as_ref().map(|l| accuracy(&data.split, &ordered, &argmax(l))).transpose()?;
+    let after = played
+        .after
+        .as_ref()
+        .map(|l| accuracy(&data.split, &ordered, &argmax(l)))
+        .transpose()?;
     let mean_entropy = |logits: &Tensor| entropy(logits).mean(Kind::Double).double_value(&[]);
     let report = ZslReport {
         chance: 100.0 / classes.len() as f64,
