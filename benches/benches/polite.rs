@@ -4,6 +4,8 @@
 //! wait policy of OpenMP left as libgomp has it (`spinning`), the same for comparison. What bounds the number:
 //! idle OpenMP threads that spin take the core from the other process.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its numbers")]
+
 use std::process::{Child, Command, Stdio};
 
 const SETTINGS: [&str; 8] = [
