@@ -196,7 +196,7 @@ impl Walk<'_> {
 /// A value as one writes it on one line of YAML.
 fn short(value: &Value) -> String {
     match value {
-        Value::Null => "none".into(),
+        Value::Null => "not set".into(),
         Value::String(text) if text.is_empty() => "\"\"".into(),
         Value::String(text) => text.clone(),
         Value::Array(items) => format!("[{}]", items.iter().map(short).collect::<Vec<_>>().join(", ")),

@@ -1,26 +1,30 @@
 //! One pipeline from configuration to report.
 
+mod describe;
+mod parts;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use szar_core::checkpoint::NamedTensors;
 use szar_core::config::{Evaluation, Pipeline, Resolved};
 use szar_core::{
-    Aligner, BuildContext, Cancel, Error, FitContext, FitSummary, InputSpec, Mark, Progress, Result, Seed,
-    SeenFeatures, SeenSet, SemanticAnchors, SkeletonEncoder,
+    Aligner, BuildContext, Cancel, Error, FitContext, InputSpec, Progress, Result, Seed, SeenFeatures,
+    SeenSet, SemanticAnchors, SkeletonEncoder,
 };
-use tch::{Device, Kind};
+use tch::Kind;
 
-use crate::data::{Data, Part, SeenPart};
-use crate::evaluate::{Model, Streaming, argmax, gzsl, stage, zsl};
+use crate::data::{Data, Part};
+use crate::evaluate::{Model, Streaming, gzsl, stage, zsl};
 use crate::extract::{Features, extract};
-use crate::metrics::Confusion;
 use crate::perf::{Stage, Watch};
-use crate::report::{AlignerReport, DataReport, EncoderReport, Provenance, Report};
+use crate::report::{AlignerReport, Provenance, Report};
 use crate::rundir::RunDir;
 use crate::summary;
-use crate::train::{Source, Trainable, Trained, content_hash, obtain};
+use crate::train::{Source, Trained, content_hash, obtain};
+
+use self::describe::{count, data_report, device_name, encoder_report, git_revision, marks};
+use self::parts::{AlignerPart, EncoderPart};
 
 /// How to run, as far as it does not change results.
 pub struct RunOptions<'a> {
@@ -424,146 +428,7 @@ impl Session<'_> {
     }
 }
 
-fn device_name(device: Device) -> String {
-    match device {
-        Device::Cuda(n) => format!("cuda:{n}"),
-        other => format!("{other:?}").to_lowercase(),
-    }
-}
-
-fn git_revision() -> Option<String> {
-    let output = std::process::Command::new("git")
-        .args(["rev-parse", "HEAD"])
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    (output.status.success()).then(|| text.trim().to_owned())
-}
-
-/// Remarks of all parts, once each; those about test labels first.
-fn marks(p: &Pipeline) -> Vec<Mark> {
-    let mut list: Vec<Mark> = [
-        p.dataset.marks(),
-        p.encoder.marks(),
-        p.semantics.marks(),
-        p.aligner.marks(),
-    ]
-    .into_iter()
-    .chain(p.adapters.iter().map(|a| a.marks()))
-    .chain(p.gate.iter().map(|g| g.marks()))
-    .flatten()
-    .collect();
-    list.sort_by_key(|m| (!m.uses_test_labels, m.text.clone()));
-    list.dedup();
-    list
-}
-
-fn count(state: &NamedTensors) -> u64 {
-    let floats = state.values().filter(|t| t.kind() == Kind::Float);
-    floats.map(|t| t.numel() as u64).sum()
-}
-
 fn fit_stage(watch: Watch, trained: &Trained, samples: usize) -> Stage {
     let epochs = trained.summary.as_ref().map_or(0, |s| s.epochs.max(1) as usize);
     watch.stop((samples * epochs) as u64, trained.source != Source::Trained)
-}
-
-fn data_report(data: &Data) -> DataReport {
-    let info = data.dataset.info();
-    let p = &data.partition;
-    let samples = [
-        ("train", p.train.len()),
-        ("validation", p.validation.len()),
-        ("seen_test", p.seen_test.len()),
-        ("unseen_test", p.unseen_test.len()),
-        ("left_out", p.left_out),
-    ];
-    DataReport {
-        name: info.name.clone(),
-        synthetic: info.synthetic.clone(),
-        layout: info.layout.name.clone(),
-        split: data.split.name().to_owned(),
-        seen: data.split.seen().names().to_vec(),
-        unseen: data.split.unseen().names().to_vec(),
-        samples: samples.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
-    }
-}
-
-fn encoder_report(
-    encoder: &dyn SkeletonEncoder,
-    fit: Option<FitSummary>,
-    data: &Data,
-    features: &Features,
-) -> Result<EncoderReport> {
-    let seen_accuracy = |part: Part| -> Result<Option<Confusion>> {
-        let Some(logits) = &features.seen_logits else {
-            return Ok(None);
-        };
-        let rows = data.rows(part);
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let column = |s: &usize| {
-            data.split
-                .seen()
-                .column(data.class(*s))
-                .map_or(-1, |c| c.0 as i64)
-        };
-        let labels: Vec<i64> = data.samples(part).iter().map(column).collect();
-        let predictions = argmax(&logits.narrow(0, rows.start as i64, rows.len() as i64));
-        Confusion::new(data.split.seen().len(), &labels, &predictions).map(Some)
-    };
-    let test = seen_accuracy(Part::SeenTest)?;
-    Ok(EncoderReport {
-        spec: encoder.spec(),
-        parameters: count(&encoder.state()),
-        fit,
-        validation_top1: seen_accuracy(Part::Validation)?.map(|c| c.top1()),
-        test_top1: test.as_ref().map(Confusion::top1),
-        test_class_mean: test.as_ref().map(Confusion::class_mean),
-    })
-}
-
-struct EncoderPart<'a, 'b> {
-    encoder: &'a mut dyn SkeletonEncoder,
-    train: &'a SeenPart<'a>,
-    validation: &'a SeenPart<'a>,
-    session: &'a Session<'b>,
-}
-
-impl Trainable for EncoderPart<'_, '_> {
-    fn load(&mut self, state: &NamedTensors) -> Result<()> {
-        self.encoder.load_state(state)
-    }
-
-    fn state(&self) -> NamedTensors {
-        self.encoder.state()
-    }
-
-    fn fit(&mut self, checkpoint: PathBuf) -> Result<FitSummary> {
-        let mut ctx = self.session.fit_context("encoder", checkpoint);
-        self.encoder.fit(self.train, self.validation, &mut ctx)
-    }
-}
-
-struct AlignerPart<'a, 'b> {
-    aligner: &'a mut dyn Aligner,
-    seen: &'a SeenFeatures,
-    anchors: &'a SemanticAnchors,
-    session: &'a Session<'b>,
-}
-
-impl Trainable for AlignerPart<'_, '_> {
-    fn load(&mut self, state: &NamedTensors) -> Result<()> {
-        self.aligner.load_state(state)
-    }
-
-    fn state(&self) -> NamedTensors {
-        self.aligner.state()
-    }
-
-    fn fit(&mut self, checkpoint: PathBuf) -> Result<FitSummary> {
-        let mut ctx = self.session.fit_context("aligner", checkpoint);
-        self.aligner.fit(self.seen, self.anchors, &mut ctx)
-    }
 }
