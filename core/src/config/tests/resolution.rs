@@ -317,7 +317,7 @@ fn the_fields_of_a_component_are_listed_for_its_reference_page() {
     );
     assert_eq!(
         (&list[2].words, list[2].default.as_str()),
-        (&list[1].words, "none")
+        (&list[1].words, "not set")
     );
     assert_eq!(
         (list[5].type_words.as_str(), &list[5].words),
