@@ -127,7 +127,9 @@ impl Progress for Output {
             && let Some(bar) = slot.as_ref()
         {
             bar.set_position(done);
-            bar.set_message(note.to_owned());
+            if !note.is_empty() {
+                bar.set_message(note.to_owned());
+            }
         }
     }
 
