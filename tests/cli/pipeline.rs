@@ -119,3 +119,41 @@ fn oracle_labels_mark_the_report() {
     let report = results(&run_dir(output.path()));
     assert_eq!(report["marks"][0]["uses_test_labels"], true);
 }
+
+/// The real sets run from the files their configurations name, as the README says: only the root is given.
+fn real(config: &str, root: &str) {
+    let Some(root) = szar_tests::real_data(root) else { return };
+    let output = tempfile::tempdir().expect("a folder");
+    let set = [
+        format!("dataset.root={}", root.display()),
+        format!("output={}", output.path().display()),
+        "preprocess.frames=16".into(),
+        "encoder.base_channels=8".into(),
+        "encoder.train.epochs=1".into(),
+        "aligner.epochs=1".into(),
+        "aligner.hidden=32".into(),
+    ];
+    szar().args(["run", config]).args(set.iter().flat_map(|s| ["--set", s])).assert().success();
+    let report = results(&run_dir(output.path()));
+    assert!(report["zsl"]["after"]["top1"].is_number() && report["data"]["synthetic"].is_null());
+}
+
+#[test]
+fn combined_runs_from_its_archive() {
+    real("configs/combined.yaml", "combined");
+}
+
+#[test]
+fn utkinect_runs_from_its_original_files() {
+    real("configs/utkinect.yaml", "utkinect/raw");
+}
+
+#[test]
+fn msr_action3d_runs_from_its_original_files() {
+    real("configs/msr-action3d.yaml", "msr_action3d/raw");
+}
+
+#[test]
+fn florence3d_runs_from_its_original_files() {
+    real("configs/florence3d.yaml", "florence3d/raw");
+}
