@@ -122,7 +122,9 @@ fn oracle_labels_mark_the_report() {
 
 /// The real sets run from the files their configurations name, as the README says: only the root is given.
 fn real(config: &str, root: &str) {
-    let Some(root) = szar_tests::real_data(root) else { return };
+    let Some(root) = szar_tests::real_data(root) else {
+        return;
+    };
     let output = tempfile::tempdir().expect("a folder");
     let set = [
         format!("dataset.root={}", root.display()),
@@ -133,7 +135,11 @@ fn real(config: &str, root: &str) {
         "aligner.epochs=1".into(),
         "aligner.hidden=32".into(),
     ];
-    szar().args(["run", config]).args(set.iter().flat_map(|s| ["--set", s])).assert().success();
+    szar()
+        .args(["run", config])
+        .args(set.iter().flat_map(|s| ["--set", s]))
+        .assert()
+        .success();
     let report = results(&run_dir(output.path()));
     assert!(report["zsl"]["after"]["top1"].is_number() && report["data"]["synthetic"].is_null());
 }

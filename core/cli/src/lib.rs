@@ -79,7 +79,8 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             output.error(&error);
-            ExitCode::from(if error.is_input() { 2 } else { 1 })
+            let input = error.downcast_ref::<Error>().is_some_and(Error::is_input);
+            ExitCode::from(if input { 2 } else { 1 })
         }
     }
 }
@@ -100,15 +101,13 @@ fn stop_on_signal(cancel: &Cancel) {
 }
 
 /// A panic is a bug of ours: it is reported as one, and the process ends with code 1.
-fn catch(body: impl FnOnce() -> szar_core::Result<ExitCode>) -> szar_core::Result<ExitCode> {
-    std::panic::set_hook(Box::new(|info| tracing::error!("{info}")));
+fn catch(body: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    std::panic::set_hook(Box::new(|info| tracing::debug!("{info}")));
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| payload.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-        let text = text.unwrap_or_else(|| "no message".into());
-        Err(Error::Context {
-            context: "internal error, please report it".into(),
-            source: Box::new(Error::Missing(text)),
-        })
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text
+            .or_else(|| payload.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Err(anyhow::anyhow!("internal error, please report it: {text}"))
     })
 }

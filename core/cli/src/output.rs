@@ -71,15 +71,15 @@ impl Output {
     }
 
     /// What went wrong, on stderr: each problem as a paragraph of its own.
-    pub fn error(&self, error: &Error) {
+    pub fn error(&self, error: &anyhow::Error) {
         let (red, reset) = if self.colour {
             ("\x1b[1;31m", "\x1b[0m")
         } else {
             ("", "")
         };
         let mut err = std::io::stderr().lock();
-        match error {
-            Error::Config(problems) => {
+        match error.downcast_ref::<Error>() {
+            Some(Error::Config(problems)) => {
                 for (i, problem) in problems.iter().enumerate() {
                     let gap = if i > 0 { "\n" } else { "" };
                     let _ = writeln!(err, "{gap}{red}error{reset}: {problem}");
@@ -88,8 +88,8 @@ impl Output {
                     let _ = writeln!(err, "\n{} problems", problems.len());
                 }
             }
-            other => {
-                let _ = writeln!(err, "{red}error{reset}: {other}");
+            _ => {
+                let _ = writeln!(err, "{red}error{reset}: {error}");
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use szar_core::Result;
+use anyhow::Result;
 
 use crate::output::Output;
 
@@ -30,7 +30,7 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
             Ok(resolved) if args.resolved => output.result(&resolved.to_yaml()?)?,
             Ok(_) => output.say(&format!("{}: fine", path.display())),
             Err(error) => {
-                output.error(&error);
+                output.error(&error.into());
                 code = ExitCode::from(2);
             }
         }

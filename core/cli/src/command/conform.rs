@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
-use szar_core::Result;
 use szar_runner::conform::{Verdict, conform, tally};
 
 use crate::output::Output;

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use anyhow::Result;
+use szar_core::Error;
 use szar_core::registry::{self, ComponentInfo};
-use szar_core::{Error, Result};
 
 use crate::output::Output;
 
@@ -26,7 +27,8 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
             "component",
             &args.component,
             registry::all().iter().map(|c| c.name),
-        ));
+        )
+        .into());
     }
     for info in found {
         if args.schema || output.json {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use szar_core::Result;
+use anyhow::Result;
 use szar_core::device::{cpu_has_bf16, cuda_devices};
 
 use crate::output::Output;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use szar_backbones::semantics::bert::{SentenceBert, SentenceBertConfig};
 use szar_backbones::semantics::descriptions::Templates;
 use szar_backbones::semantics::embed::embed_file;
-use szar_core::Result;
 
 use crate::output::Output;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use szar_core::Result;
+use anyhow::Result;
 use szar_core::registry::{self, ComponentKind};
 
 use crate::output::Output;
@@ -25,7 +25,8 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
             "kind of component",
             kind,
             ComponentKind::ALL.iter().map(|k| word(*k)),
-        ));
+        )
+        .into());
     }
     let wanted: Vec<_> = registry::all()
         .into_iter()

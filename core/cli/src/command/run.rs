@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use szar_core::{Cancel, Result};
+use anyhow::Result;
+use szar_core::Cancel;
 use szar_runner::{RunOptions, run as run_pipeline};
 
 use crate::output::Output;
