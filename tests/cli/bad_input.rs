@@ -104,6 +104,18 @@ fn gzsl_without_a_gate_is_refused() {
 }
 
 #[test]
+fn a_gate_without_validation_samples_is_refused_before_anything_runs() {
+    let set = ["--set", "validation.fraction=0"];
+    let err = fails(szar().args(["check", "configs/quickstart.yaml"]).args(set), 2);
+    assert!(err.contains("the gate is fitted on validation samples"), "{err}");
+    szar()
+        .args(["check", "configs/quickstart.yaml", "--set", "gate.threshold=1"])
+        .args(set)
+        .assert()
+        .success();
+}
+
+#[test]
 fn a_class_without_a_description_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = szar_tests::root().join("configs/semantics/procedural_descriptions.json");

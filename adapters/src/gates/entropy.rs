@@ -99,6 +99,10 @@ impl GateConfig for EntropyGateConfig {
         self.source == Source::Encoder || self.classify == Classifier::Encoder
     }
 
+    fn needs_validation(&self) -> bool {
+        self.threshold.is_none()
+    }
+
     fn marks(&self) -> Vec<Mark> {
         let given = |threshold| {
             Mark::note(format!(

@@ -77,8 +77,10 @@ impl Parts<'_> {
         sound.features(spec.as_ref(), problems);
         sound.adapt(spec.as_ref(), problems);
         sound.gating(spec.as_ref(), problems);
-        if let Some((plain, _)) = self.plain.filter(|_| !self.has_gate) {
-            gateless(&plain, problems);
+        match self.plain {
+            Some((plain, _)) if !self.has_gate => gateless(&plain, problems),
+            Some((plain, _)) => sound.unfitted(&plain, problems),
+            None => {}
         }
     }
 }
@@ -186,6 +188,17 @@ impl Sound<'_> {
                     );
                 }
             });
+        }
+    }
+
+    /// A gate that is fitted needs samples to be fitted on.
+    fn unfitted(&self, plain: &Plain, problems: &mut Problems) {
+        let fitted = self.gate.is_some_and(|gate| gate.needs_validation());
+        if fitted && plain.validation.fraction == 0.0 && plain.evaluate.contains(&Evaluation::Gzsl) {
+            problems.add(
+                "validation.fraction",
+                "the gate is fitted on validation samples, and 0 leaves none; take a share such as 0.1",
+            );
         }
     }
 

@@ -64,6 +64,11 @@ pub trait GateConfig: Debug + Send + Sync {
         false
     }
 
+    /// True when it chooses constants on seen validation samples.
+    fn needs_validation(&self) -> bool {
+        true
+    }
+
     /// Remarks for the report.
     fn marks(&self) -> Vec<Mark> {
         Vec::new()
