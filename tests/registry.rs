@@ -83,6 +83,7 @@ fn default_options_survive_yaml_and_back() {
             ComponentKind::TextEncoder => round::<dyn szar_core::TextEncoderConfig>(&again),
             ComponentKind::Aligner => round::<dyn szar_core::AlignerConfig>(&again),
             ComponentKind::Adapter => round::<dyn szar_core::AdapterConfig>(&again),
+            ComponentKind::Augmentation => round::<dyn szar_core::AugmentationConfig>(&again),
             ComponentKind::Gate => round::<dyn szar_core::GateConfig>(&again),
         };
         assert_eq!(back, again, "{} `{}`", c.kind, c.name);

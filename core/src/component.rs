@@ -102,8 +102,16 @@ pub struct Capabilities {
     pub differentiable_in_anchors: bool,
     /// Has normalisation layers whose affine parameters an adapter may move.
     pub normalisation_layers: bool,
-    /// Gives one visual vector per sample and candidate in the anchors' space.
+    /// Gives one vector per sample and per candidate in a common space.
     pub visual_embeddings: bool,
+    /// Gives one such vector per node of the map.
+    pub node_embeddings: bool,
+    /// Makes tokens of a sample, and knows their statistics in training.
+    pub tokens: bool,
+    /// Scores carry gradients to the features.
+    pub differentiable_in_features: bool,
+    /// Can score in training mode at test time, as published code does.
+    pub training_mode: bool,
     /// Wants the true test labels (a published behaviour kept for comparison; every report is marked).
     pub oracle_labels: bool,
 }
@@ -119,8 +127,22 @@ pub struct Requirements {
     pub differentiable_in_anchors: bool,
     /// Needs normalisation layers in the aligner.
     pub normalisation_layers: bool,
-    /// Needs visual vectors in the anchors' space.
+    /// Needs one vector per sample and per candidate in a common space.
     pub visual_embeddings: bool,
+    /// Needs one such vector per node of the map.
+    pub node_embeddings: bool,
+    /// Needs tokens and their statistics in training.
+    pub tokens: bool,
+    /// Needs gradients from the scores to the features.
+    pub differentiable_in_features: bool,
+    /// Needs a training mode of the aligner at test time.
+    pub training_mode: bool,
+    /// Needs the skeletons and the encoder, with the reason.
+    pub skeletons: Option<String>,
+    /// Needs a text encoder whose prompt can be tuned, with the reason.
+    pub prompts: Option<String>,
+    /// Samples it needs in a step to do anything; 0 and 1 are any.
+    pub batch: usize,
 }
 
 /// Adds every reason why an adapter with these requirements cannot follow this encoder and aligner.
@@ -162,6 +184,18 @@ pub fn negotiate(
         needs.visual_embeddings,
         offers.visual_embeddings,
         "visual embeddings",
+    );
+    need(needs.node_embeddings, offers.node_embeddings, "node embeddings");
+    need(needs.tokens, offers.tokens, "tokens");
+    need(
+        needs.differentiable_in_features,
+        offers.differentiable_in_features,
+        "scores differentiable in the features",
+    );
+    need(
+        needs.training_mode,
+        offers.training_mode,
+        "a training mode at test time",
     );
 }
 

@@ -12,6 +12,7 @@ pub mod descriptors;
 pub mod device;
 pub mod error;
 pub mod host;
+pub mod online;
 pub mod optim;
 pub mod problems;
 pub mod progress;
@@ -32,10 +33,11 @@ pub use progress::{Cancel, FitContext, FitSummary, Progress};
 pub use registry::{ComponentInfo, ComponentKind};
 pub use seed::Seed;
 pub use traits::{
-    AdapterConfig, Aligner, AlignerConfig, Dataset, DatasetConfig, DatasetInfo, EncoderConfig, Encoding,
-    GateConfig, GateEvidence, GzslGate, Observation, OracleLabels, PreprocessorConfig, SampleInfo,
-    SampleRole, SeenSkeletons, SemanticProvider, SemanticsConfig, Sequence, SkeletonEncoder, Task,
-    TestTimeAdapter, TextEncoder, TextEncoderConfig,
+    AdapterConfig, Affine, Aligner, AlignerConfig, Augmentation, AugmentationConfig, Dataset, DatasetConfig,
+    DatasetInfo, Embedding, EncoderConfig, Encoding, GateConfig, GateEvidence, GzslGate, Held, Linear,
+    Observation, OracleLabels, PreprocessorConfig, PromptTower, SampleInfo, SampleRef, SampleRole,
+    SeenSkeletons, SemanticProvider, SemanticsConfig, Sequence, SkeletonEncoder, Skeletons, Task,
+    TestTimeAdapter, TextEncoder, TextEncoderConfig, Tokens,
 };
 pub use types::{
     ClassId, ClassList, ClassSplit, Column, FeatureMap, FilePath, Granularity, Part, Scores, SeenFeatures,

@@ -29,13 +29,15 @@ pub enum ComponentKind {
     Aligner,
     /// Changes predictions at test time.
     Adapter,
+    /// Makes further views of a sample.
+    Augmentation,
     /// Decides between seen and unseen.
     Gate,
 }
 
 impl ComponentKind {
     /// All kinds, in the order of the flow of data.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Dataset,
         Self::Preprocessor,
         Self::Encoder,
@@ -43,6 +45,7 @@ impl ComponentKind {
         Self::TextEncoder,
         Self::Aligner,
         Self::Adapter,
+        Self::Augmentation,
         Self::Gate,
     ];
 
@@ -56,6 +59,7 @@ impl ComponentKind {
             Self::TextEncoder => "text encoder",
             Self::Aligner => "aligner",
             Self::Adapter => "adapter",
+            Self::Augmentation => "augmentation",
             Self::Gate => "gate",
         }
     }
@@ -168,4 +172,9 @@ pub fn clashes() -> Vec<(ComponentKind, &'static str)> {
 /// Schema of a field that holds a text encoder; for `#[schemars(schema_with = "...")]`.
 pub fn text_encoder_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-component": "text-encoder" })
+}
+
+/// Schema of a field that holds an augmentation; for `#[schemars(schema_with = "...")]`.
+pub fn augmentation_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-component": "augmentation" })
 }

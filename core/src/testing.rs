@@ -10,7 +10,10 @@ use crate::progress::{Cancel, Silent};
 use crate::types::{
     ClassList, FeatureMap, Granularity, Part, Scores, SeenFeatures, SemanticAnchors, SkeletonLayout,
 };
-use crate::{Aligner, FitContext, FitSummary, Precision, Result, Seed, Task};
+use crate::{
+    Aligner, Embedding, FitContext, FitSummary, Linear, Observation, Precision, Result, SampleRef, Seed,
+    Task, TestTimeAdapter,
+};
 
 /// A chain of `joints` joints; each of the four parts is one joint (the last takes the rest).
 pub fn layout(joints: usize) -> SkeletonLayout {
@@ -71,6 +74,8 @@ pub fn task(count: usize, channels: i64, frames: i64, joints: i64) -> Task {
         layout: Arc::new(layout(joints as usize)),
         device: Device::Cpu,
         seed: Seed(0),
+        streams: 1,
+        expected: 0,
     }
 }
 
@@ -124,4 +129,99 @@ impl Aligner for NoModel {
     fn load_state(&mut self, _: &NamedTensors) -> Result<()> {
         Ok(())
     }
+}
+
+/// An aligner whose features are vectors already: pooled features `[B, d]` against the global texts, `scale · x · tᵀ`.
+#[derive(Clone, Copy, Debug)]
+pub struct DotModel {
+    /// Multiplies the logits.
+    pub scale: f64,
+}
+
+impl DotModel {
+    fn text(anchors: &SemanticAnchors) -> Result<Tensor> {
+        Ok(anchors.granularity(&Granularity::GLOBAL)?.to_kind(Kind::Float))
+    }
+}
+
+impl Aligner for DotModel {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            granularities: vec![Granularity::GLOBAL],
+            differentiable_in_anchors: true,
+            differentiable_in_features: true,
+            visual_embeddings: true,
+            node_embeddings: true,
+            ..Capabilities::default()
+        }
+    }
+
+    fn fit(&mut self, _: &SeenFeatures, _: &SemanticAnchors, _: &mut FitContext) -> Result<FitSummary> {
+        Ok(FitSummary::default())
+    }
+
+    fn score(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Scores> {
+        self.score_condensed(&self.condense(features)?, anchors)
+    }
+
+    fn condense(&self, features: &FeatureMap) -> Result<Tensor> {
+        Ok(features.pooled())
+    }
+
+    fn score_condensed(&self, rows: &Tensor, anchors: &SemanticAnchors) -> Result<Scores> {
+        let logits = rows.f_matmul(&Self::text(anchors)?.transpose(0, 1))?;
+        Ok(Scores {
+            logits: logits * self.scale,
+        })
+    }
+
+    fn linear(&self, anchors: &SemanticAnchors) -> Result<Option<Linear>> {
+        Ok(Some(Linear {
+            granularities: vec![usize::try_from(anchors.slot(&Granularity::GLOBAL)?).unwrap_or(0)],
+            scale: self.scale,
+        }))
+    }
+
+    fn embed(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Embedding> {
+        Ok(Embedding {
+            visual: features.pooled(),
+            classes: Self::text(anchors)?,
+        })
+    }
+
+    fn embed_nodes(&self, features: &FeatureMap, _: &SemanticAnchors) -> Result<Tensor> {
+        Ok(features.values.to_kind(Kind::Float).flatten(2, 3).transpose(1, 2))
+    }
+
+    fn state(&self) -> NamedTensors {
+        NamedTensors::new()
+    }
+
+    fn load_state(&mut self, _: &NamedTensors) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Plays a stream of pooled features `[n, d]` in batches through an adapter that has begun, and gives all scores `[n, C]`.
+///
+/// # Errors
+/// Whatever the aligner or the adapter refuses.
+pub fn play(
+    adapter: &mut dyn TestTimeAdapter,
+    model: &dyn Aligner,
+    anchors: &SemanticAnchors,
+    features: &FeatureMap,
+    batch: i64,
+) -> Result<Tensor> {
+    let count = features.dims().0;
+    let mut all = Vec::new();
+    for from in (0..count).step_by(usize::try_from(batch).unwrap_or(1).max(1)) {
+        let len = batch.min(count - from);
+        let part = features.narrow(from, len);
+        let scores = tch::no_grad(|| model.score(&part, anchors))?;
+        let samples = SampleRef::run(from.unsigned_abs(), usize::try_from(len).unwrap_or(0));
+        let seen = Observation::new(&part, &scores, &samples);
+        all.push(adapter.step(&seen, model)?.logits);
+    }
+    Ok(Tensor::cat(&all, 0))
 }

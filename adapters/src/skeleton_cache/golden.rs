@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::json;
 use szar_core::conform::{Case, Driver};
 use szar_core::{
-    ClassList, EncoderSpec, Error, FeatureMap, Granularity, NamedTensors, Observation, Part, Result, Scores,
-    Seed, SemanticAnchors, SkeletonLayout, Task, TestTimeAdapter, host,
+    ClassList, EncoderSpec, Error, FeatureMap, Granularity, NamedTensors, Observation, Part, Result,
+    SampleRef, Scores, Seed, SemanticAnchors, SkeletonLayout, Task, TestTimeAdapter, host,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -111,6 +111,8 @@ impl Recorded {
             layout: Arc::new(kinect()),
             device: Device::Cpu,
             seed: Seed(0),
+            streams: 1,
+            expected: self.inputs.size()[0].unsigned_abs(),
         })
     }
 
@@ -129,10 +131,8 @@ impl Recorded {
         let scores = Scores {
             logits: self.logits.narrow(0, from, len),
         };
-        cache.pool(&Observation {
-            features: &FeatureMap::new(inputs)?,
-            scores: &scores,
-        })
+        let samples = SampleRef::run(from.unsigned_abs(), len.unsigned_abs() as usize);
+        cache.pool(&Observation::new(&FeatureMap::new(inputs)?, &scores, &samples))
     }
 
     /// Feeds the stream in the case's batches; what each step gives, and where the samples went.

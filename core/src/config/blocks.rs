@@ -266,7 +266,10 @@ fn with_owner(message: &str, owner: &str) -> String {
 
 fn article(kind: ComponentKind) -> &'static str {
     match kind {
-        ComponentKind::Encoder | ComponentKind::Aligner | ComponentKind::Adapter => "an",
+        ComponentKind::Encoder
+        | ComponentKind::Aligner
+        | ComponentKind::Adapter
+        | ComponentKind::Augmentation => "an",
         _ => "a",
     }
 }
@@ -280,6 +283,7 @@ fn plural(kind: ComponentKind) -> &'static str {
         ComponentKind::TextEncoder => "text encoders",
         ComponentKind::Aligner => "aligners",
         ComponentKind::Adapter => "adapters",
+        ComponentKind::Augmentation => "augmentations",
         ComponentKind::Gate => "gates",
     }
 }

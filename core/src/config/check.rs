@@ -1,7 +1,7 @@
 //! Do the parts fit each other? Decided from their options alone, before any data is read.
 
-use super::pipeline::{Evaluation, Pipeline, Plain};
-use crate::component::{self, Capabilities, EncoderSpec, FeatureNeed, InputSpec};
+use super::pipeline::{Evaluation, Pipeline, Plain, Stream};
+use crate::component::{self, Capabilities, EncoderSpec, FeatureNeed, InputSpec, Requirements};
 use crate::problems::Problems;
 use crate::{
     AdapterConfig, AlignerConfig, DatasetConfig, EncoderConfig, GateConfig, Granularity, PreprocessorConfig,
@@ -75,7 +75,8 @@ impl Parts<'_> {
         sound.texts(problems);
         let spec = sound.encoder_spec();
         sound.features(spec.as_ref(), problems);
-        sound.adapt(spec.as_ref(), problems);
+        let stream = self.plain.as_ref().map(|(plain, _)| plain.stream.clone());
+        sound.adapt(spec.as_ref(), stream.as_ref(), problems);
         sound.gating(spec.as_ref(), problems);
         match self.plain {
             Some((plain, _)) if !self.has_gate => gateless(&plain, problems),
@@ -168,7 +169,7 @@ impl Sound<'_> {
         }
     }
 
-    fn adapt(&self, spec: Option<&EncoderSpec>, problems: &mut Problems) {
+    fn adapt(&self, spec: Option<&EncoderSpec>, stream: Option<&Stream>, problems: &mut Problems) {
         let Some(aligner) = self.aligner else { return };
         let offers: Capabilities = aligner.capabilities();
         let encoder = self.encoder.zip(spec).map(|(e, spec)| (e.typetag_name(), spec));
@@ -177,6 +178,7 @@ impl Sound<'_> {
             let (name, needs) = (adapter.typetag_name(), adapter.requirements());
             problems.scoped(&format!("adapters[{i}]"), |p| {
                 component::negotiate(name, &needs, encoder, (aligner.typetag_name(), &offers), p);
+                self.surroundings(name, &needs, stream, p);
                 let layout = self.dataset.and_then(|d| d.layout());
                 if let Some((layout, _)) = layout.filter(|(l, _)| needs.parts && l.parts.is_empty()) {
                     p.add(
@@ -188,6 +190,36 @@ impl Sound<'_> {
                     );
                 }
             });
+        }
+    }
+
+    /// What an adapter needs of the semantics and of the stream.
+    fn surroundings(
+        &self,
+        name: &str,
+        needs: &Requirements,
+        stream: Option<&Stream>,
+        problems: &mut Problems,
+    ) {
+        if let (Some(reason), Some(semantics)) = (&needs.prompts, self.semantics)
+            && !semantics.prompts()
+        {
+            let from = semantics.typetag_name();
+            let why = format!(
+                "adapter `{name}` needs a text encoder whose prompt can be tuned ({reason}), semantics `{from}` has none"
+            );
+            problems.add("", why);
+        }
+        if let Some(stream) = stream.filter(|s| s.batch / s.streams.max(1) < needs.batch) {
+            let why = format!(
+                "adapter `{name}` needs at least {} samples of a stream in a step, `stream.batch: {}` over {} stream(s) gives fewer",
+                needs.batch, stream.batch, stream.streams
+            );
+            problems.add_with_hint(
+                "",
+                why,
+                format!("set `stream.batch` to {} or more", needs.batch * stream.streams),
+            );
         }
     }
 

@@ -88,6 +88,9 @@ pub struct Stream {
     pub order: StreamOrder,
     /// Samples per step, at least 1. Default: ours.
     pub batch: usize,
+    /// S, independent streams (cameras, users) that the samples are dealt to in turn; at least 1. Every adapter keeps a
+    /// state per stream. Default: 1.
+    pub streams: usize,
 }
 
 impl Default for Stream {
@@ -95,6 +98,7 @@ impl Default for Stream {
         Self {
             order: StreamOrder::Shuffled,
             batch: 64,
+            streams: 1,
         }
     }
 }
@@ -191,6 +195,10 @@ impl Plain {
         let batch = self.stream.batch;
         problems.check(batch >= 1, "stream.batch", || {
             format!("must be at least 1, got {batch}")
+        });
+        let streams = self.stream.streams;
+        problems.check(streams >= 1, "stream.streams", || {
+            format!("must be at least 1, got {streams}")
         });
         let fraction = self.validation.fraction;
         problems.check((0.0..0.5).contains(&fraction), "validation.fraction", || {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use tch::Device;
+use tch::{Device, Tensor};
 
 use crate::checkpoint::NamedTensors;
 use crate::component::{BuildContext, EncoderSpec, Mark, Requirements};
-use crate::traits::Aligner;
-use crate::types::{ClassList, FeatureMap, Scores, SemanticAnchors, SkeletonLayout};
+
+use crate::traits::{Aligner, OracleLabels, PromptTower, SkeletonEncoder};
+use crate::types::{ClassList, FeatureMap, Scores, SemanticAnchors, SkeletonBatch, SkeletonLayout};
 use crate::{Error, Problems, Result, Seed};
 
 /// What an adapter is told before a stream begins.
@@ -27,6 +28,46 @@ pub struct Task {
     pub device: Device,
     /// Seed of this stream.
     pub seed: Seed,
+    /// S, number of independent streams whose samples come mixed; at least 1.
+    pub streams: usize,
+    /// Samples that are expected, all streams together; 0 when nobody knows.
+    pub expected: u64,
+}
+
+/// Which sample of which stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SampleRef {
+    /// Its stream, `0 .. S`.
+    pub stream: usize,
+    /// Its number among all samples of all streams, from 0.
+    pub position: u64,
+}
+
+impl SampleRef {
+    /// `count` samples of stream 0 from position `first`.
+    pub fn run(first: u64, count: usize) -> Vec<Self> {
+        (first..)
+            .take(count)
+            .map(|position| Self { stream: 0, position })
+            .collect()
+    }
+}
+
+/// The skeletons behind the features, and what turns skeletons into features.
+#[derive(Clone, Copy)]
+pub struct Skeletons<'a> {
+    /// The batch as the encoder saw it.
+    pub batch: &'a SkeletonBatch,
+    /// The encoder.
+    pub encoder: &'a dyn SkeletonEncoder,
+}
+
+impl Debug for Skeletons<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Skeletons")
+            .field("batch", self.batch)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What an adapter sees of the stream: features and scores, never a label.
@@ -36,6 +77,37 @@ pub struct Observation<'a> {
     pub features: &'a FeatureMap,
     /// `[B, C]`, from the aligner or the adapter before.
     pub scores: &'a Scores,
+    /// One per sample.
+    pub samples: &'a [SampleRef],
+    /// For adapters whose requirements say `skeletons`.
+    pub skeletons: Option<Skeletons<'a>>,
+    /// For adapters whose requirements say `prompts`.
+    pub prompts: Option<&'a dyn PromptTower>,
+    /// For published behaviours that look at test labels; only where the aligner wants them too, and every report says so.
+    pub oracle: Option<&'a OracleLabels>,
+}
+
+impl<'a> Observation<'a> {
+    /// Features and scores alone.
+    pub fn new(features: &'a FeatureMap, scores: &'a Scores, samples: &'a [SampleRef]) -> Self {
+        Self {
+            features,
+            scores,
+            samples,
+            skeletons: None,
+            prompts: None,
+            oracle: None,
+        }
+    }
+}
+
+/// A sample that an adapter remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Which sample.
+    pub sample: SampleRef,
+    /// Column of the class it is remembered for.
+    pub class: usize,
 }
 
 /// A test-time adapter.
@@ -47,7 +119,8 @@ pub trait TestTimeAdapter: Send {
     fn begin(&mut self, task: &Task) -> Result<()>;
 
     /// One online step: predicts the batch and updates the state. Where the method is per sample, a batch
-    /// of B gives what B single steps give, in order.
+    /// of B gives what B single steps give, in order, and samples of different streams never meet. Features and scores
+    /// are finite (who calls sees to that).
     ///
     /// # Errors
     /// When shapes do not fit the task.
@@ -79,6 +152,16 @@ pub trait TestTimeAdapter: Send {
         Err(Error::Input("this adapter has no second pass".into()))
     }
 
+    /// What it remembers now, for the evaluator to hold against the labels; empty for methods without a memory.
+    fn held(&self) -> Vec<Held> {
+        Vec::new()
+    }
+
+    /// The anchors as they are now, `[S, C, G, d]`, from methods that move them; the task's own are what they started from.
+    fn moved_anchors(&self) -> Option<Tensor> {
+        None
+    }
+
     /// Numbers about the state for the report, by name: per class (`[C]`) or scalar (one value).
     fn diagnostics(&self) -> BTreeMap<String, Vec<f64>> {
         BTreeMap::new()
@@ -104,6 +187,21 @@ pub trait AdapterConfig: Debug + Send + Sync {
     /// Remarks for the report.
     fn marks(&self) -> Vec<Mark> {
         Vec::new()
+    }
+
+    /// Does a sample get the same answer however the stream is cut into batches?
+    fn per_sample(&self) -> bool {
+        true
+    }
+
+    /// Does the adapter keep S streams apart itself ([`Task::streams`])? Otherwise S of it are built.
+    fn holds_streams(&self) -> bool {
+        false
+    }
+
+    /// Does it change the aligner's buffers, as published code does? They are put back after the stream.
+    fn disturbs_aligner(&self) -> bool {
+        false
     }
 
     /// The same adapter with other constants, for published protocols that choose the best by test labels.

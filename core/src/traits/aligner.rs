@@ -14,6 +14,85 @@ use crate::{Error, FitContext, FitSummary, Problems, Result};
 #[derive(Debug)]
 pub struct OracleLabels(pub Tensor);
 
+/// Samples and classes in one space, where their dot product tells how well they fit.
+#[derive(Debug)]
+pub struct Embedding {
+    /// `[B, D]`, one vector per sample.
+    pub visual: Tensor,
+    /// `[C, D]`, one vector per candidate.
+    pub classes: Tensor,
+}
+
+/// How an aligner scores that compares fixed vectors with anchors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear {
+    /// The anchors' granularities, side by side in this order, that make one vector `[C, D]` of a class.
+    pub granularities: Vec<usize>,
+    /// `logits = scale · rows · classesᵀ`.
+    pub scale: f64,
+}
+
+/// Tokens of a sample, and what tokens were like in training.
+#[derive(Debug)]
+pub struct Tokens {
+    /// `[B, L, N]`.
+    pub values: Tensor,
+    /// `[L, N]`, mean over the training samples.
+    pub mean: Tensor,
+    /// `[L, N]`, variance over the training samples.
+    pub variance: Tensor,
+}
+
+/// Scale and shift of one normalisation layer.
+#[derive(Debug)]
+pub struct Affine {
+    /// Name of the layer in the aligner's state.
+    pub layer: String,
+    /// `[N]`.
+    pub weight: Tensor,
+    /// `[N]`.
+    pub bias: Tensor,
+}
+
+impl Affine {
+    /// `x` `[n, N]` (or `[n, N, ...]`) normalised by its own mean and (biased) variance over all but the channels, then
+    /// scaled and shifted.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the channels differ; [`Error::Input`] for a single row, which has no variance.
+    pub fn of_batch(&self, x: &Tensor) -> Result<Tensor> {
+        let size = x.size();
+        if size.get(1) != self.weight.size().first() {
+            return Err(Error::Shape {
+                what: format!("input of `{}`", self.layer),
+                got: size,
+                want: format!("[_, {}, ..]", self.weight.numel()),
+            });
+        }
+        if x.numel() as i64 == size[1] {
+            return Err(Error::Input(format!(
+                "`{}` is normalised by the statistics of the batch, and one row has none; take a larger batch",
+                self.layer
+            )));
+        }
+        let none: Option<&Tensor> = None;
+        Ok(x.batch_norm(
+            Some(&self.weight),
+            Some(&self.bias),
+            none,
+            none,
+            true,
+            0.0,
+            1e-5,
+            false,
+        ))
+    }
+}
+
+fn lacks<T>(what: &str) -> Result<T> {
+    Err(Error::Input(format!("this aligner has no {what}")))
+}
+
 /// Scores features against the anchors of any list of classes.
 pub trait Aligner: Send {
     /// What it offers and needs.
@@ -49,6 +128,98 @@ pub trait Aligner: Send {
     ) -> Result<Scores> {
         let _ = (features, anchors, labels);
         Err(Error::Input("this aligner has no use for test labels".into()))
+    }
+
+    /// All of a batch that scoring it under other anchors needs, in the cheapest exact form: one row per sample,
+    /// `[B, ...]`, of a shape that depends on the aligner alone. By default the features themselves.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    fn condense(&self, features: &FeatureMap) -> Result<Tensor> {
+        Ok(features.values.shallow_clone())
+    }
+
+    /// As [`Self::score`], from rows of [`Self::condense`].
+    ///
+    /// # Errors
+    /// As [`Self::score`].
+    fn score_condensed(&self, rows: &Tensor, anchors: &SemanticAnchors) -> Result<Scores> {
+        self.score(&FeatureMap::new(rows.shallow_clone())?, anchors)
+    }
+
+    /// Set when [`Self::score_condensed`] is a dot product of the rows with the anchors (whose rows have length 1
+    /// wherever the aligner compares by angle), so that its gradient needs no graph.
+    fn linear(&self, anchors: &SemanticAnchors) -> Result<Option<Linear>> {
+        let _ = anchors;
+        Ok(None)
+    }
+
+    /// As [`Self::score_condensed`], where all candidates are judged on what the candidates in `askers` (`[B]` i64) ask of
+    /// each sample; aligners whose classes ask nothing score as always. With `training`, normalisation uses (and learns)
+    /// the statistics of the batch and dropout is on, as published code does at test time.
+    ///
+    /// # Errors
+    /// As [`Self::score`]; from aligners without a training mode, when it is asked for.
+    fn score_asked(
+        &self,
+        rows: &Tensor,
+        anchors: &SemanticAnchors,
+        askers: Option<&Tensor>,
+        training: bool,
+    ) -> Result<Scores> {
+        let _ = askers;
+        if training {
+            return lacks("training mode at test time");
+        }
+        self.score_condensed(rows, anchors)
+    }
+
+    /// One vector per sample and per candidate in a common space; for `visual_embeddings` capabilities only.
+    ///
+    /// # Errors
+    /// As [`Self::score`]; from aligners without such vectors.
+    fn embed(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Embedding> {
+        let _ = (features, anchors);
+        lacks("visual embeddings")
+    }
+
+    /// `[B, P, D]`: one vector per node of the map in the space of [`Self::embed`]; for `node_embeddings` capabilities only.
+    ///
+    /// # Errors
+    /// As [`Self::score`]; from aligners without such vectors.
+    fn embed_nodes(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Tensor> {
+        let _ = (features, anchors);
+        lacks("node embeddings")
+    }
+
+    /// The tokens that the aligner makes of a batch, differentiable in the features and (where they have a part in it) in
+    /// the anchors; for `tokens` capabilities only.
+    ///
+    /// # Errors
+    /// As [`Self::score`]; from aligners without tokens.
+    fn tokens(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Tokens> {
+        let _ = (features, anchors);
+        lacks("tokens")
+    }
+
+    /// Copies of the scales and shifts of the normalisation layers, in the order of the forward pass.
+    fn normalisation(&self) -> Vec<Affine> {
+        Vec::new()
+    }
+
+    /// As [`Self::score`], with these scales and shifts, and normalised by the statistics of the batch; differentiable in
+    /// them. For `normalisation_layers` capabilities only.
+    ///
+    /// # Errors
+    /// As [`Self::score`]; from aligners without such layers.
+    fn score_normalised(
+        &self,
+        features: &FeatureMap,
+        anchors: &SemanticAnchors,
+        affine: &[Affine],
+    ) -> Result<Scores> {
+        let _ = (features, anchors, affine);
+        lacks("normalisation layers")
     }
 
     /// All parameters and buffers under their official names, sharing memory with the aligner.

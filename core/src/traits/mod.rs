@@ -6,16 +6,18 @@
 
 mod adapter;
 mod aligner;
+mod augmentation;
 mod dataset;
 mod encoder;
 mod gate;
 mod preprocessor;
 mod semantics;
 
-pub use adapter::{AdapterConfig, Observation, Task, TestTimeAdapter};
-pub use aligner::{Aligner, AlignerConfig, OracleLabels};
+pub use adapter::{AdapterConfig, Held, Observation, SampleRef, Skeletons, Task, TestTimeAdapter};
+pub use aligner::{Affine, Aligner, AlignerConfig, Embedding, Linear, OracleLabels, Tokens};
+pub use augmentation::{Augmentation, AugmentationConfig};
 pub use dataset::{Dataset, DatasetConfig, DatasetInfo, SampleInfo, SampleRole, Sequence};
 pub use encoder::{EncoderConfig, Encoding, SeenSkeletons, SkeletonEncoder};
 pub use gate::{GateConfig, GateEvidence, GzslGate};
 pub use preprocessor::PreprocessorConfig;
-pub use semantics::{SemanticProvider, SemanticsConfig, TextEncoder, TextEncoderConfig};
+pub use semantics::{PromptTower, SemanticProvider, SemanticsConfig, TextEncoder, TextEncoderConfig};

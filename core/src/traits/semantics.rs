@@ -15,6 +15,27 @@ pub trait SemanticProvider: Send {
     /// # Errors
     /// When a class has no description, naming it.
     fn anchors(&mut self, classes: &ClassList) -> Result<SemanticAnchors>;
+
+    /// The text encoder with a prompt whose context can be tuned, for providers whose options say `prompts`.
+    ///
+    /// # Errors
+    /// When the prompt cannot be made for these classes.
+    fn prompt_tower(&mut self, classes: &ClassList) -> Result<Option<Box<dyn PromptTower>>> {
+        let _ = classes;
+        Ok(None)
+    }
+}
+
+/// A text encoder reading one prompt per class, whose first words are vectors that can be tuned (CoOp, TPT).
+pub trait PromptTower: Debug + Send {
+    /// `[n, H]`: the context's vectors as the words give them.
+    fn context(&self) -> Tensor;
+
+    /// `[C, d]`, rows of length 1: the classes' texts with this context; differentiable in it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] when the context has another shape.
+    fn texts(&self, context: &Tensor) -> Result<Tensor>;
 }
 
 /// Options of a semantic provider.
@@ -29,6 +50,11 @@ pub trait SemanticsConfig: Debug + Send + Sync {
     /// Width d of the anchors, when the options alone tell it.
     fn width(&self) -> Option<i64> {
         None
+    }
+
+    /// Does it give a [`PromptTower`]?
+    fn prompts(&self) -> bool {
+        false
     }
 
     /// Remarks for the report.
@@ -54,6 +80,16 @@ pub trait TextEncoder: Send {
     /// When a text cannot be encoded.
     fn encode(&mut self, texts: &[String]) -> Result<Tensor>;
 
+    /// One prompt per name, the words of `context` and the name, with the context's vectors open to tuning; `None`
+    /// from encoders that cannot.
+    ///
+    /// # Errors
+    /// When the prompts cannot be made.
+    fn prompt_tower(&mut self, names: &[String], context: &str) -> Result<Option<Box<dyn PromptTower>>> {
+        let _ = (names, context);
+        Ok(None)
+    }
+
     /// Names the model and its weights, so that cached vectors are never mixed up between models.
     fn fingerprint(&self) -> String;
 }
@@ -67,6 +103,11 @@ pub trait TextEncoderConfig: Debug + Send + Sync {
     /// Width d, when the options alone tell it.
     fn width(&self) -> Option<i64> {
         None
+    }
+
+    /// Does its encoder give a [`PromptTower`]?
+    fn prompts(&self) -> bool {
+        false
     }
 
     /// Loads the model.

@@ -35,6 +35,24 @@ impl SkeletonBatch {
         self.len() == 0
     }
 
+    /// Some of the samples.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let persons = self.present.len() / self.len().max(1);
+        let index: Vec<i64> = rows.iter().map(|r| *r as i64).collect();
+        let index = Tensor::from_slice(&index).to_device(self.joints.device());
+        let present = rows
+            .iter()
+            .flat_map(|r| &self.present[r * persons..(r + 1) * persons]);
+        Self {
+            joints: self.joints.index_select(0, &index),
+            frames: self
+                .frames
+                .index_select(0, &index.to_device(self.frames.device())),
+            present: present.copied().collect(),
+            layout: Arc::clone(&self.layout),
+        }
+    }
+
     /// The same batch on another device.
     pub fn to_device(&self, device: Device) -> Self {
         Self {

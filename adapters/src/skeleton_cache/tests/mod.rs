@@ -6,7 +6,7 @@ mod options;
 use std::path::Path;
 
 use szar_core::testing::{NoModel, task};
-use szar_core::{AdapterConfig, FeatureMap, Granularity, Observation, Scores, TestTimeAdapter};
+use szar_core::{AdapterConfig, FeatureMap, Granularity, Observation, SampleRef, Scores, TestTimeAdapter};
 use tch::{Kind, Tensor, kind::FLOAT_CPU};
 
 use super::*;
@@ -175,10 +175,8 @@ fn pooled_features_do_with_the_global_descriptor() {
     let scores = Scores {
         logits: Tensor::randn([2, 3], FLOAT_CPU),
     };
-    let seen = Observation {
-        features: &features,
-        scores: &scores,
-    };
+    let samples = SampleRef::run(0, 2);
+    let seen = Observation::new(&features, &scores, &samples);
     assert_eq!(cache.step(&seen, &NoModel).unwrap().logits.size(), [2, 3]);
     let mut eight = SkeletonCache::new(&SkeletonCacheConfig::default()).unwrap();
     eight.begin(&task(3, 6, 1, 1)).unwrap();

@@ -14,9 +14,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use szar_core::checkpoint::copy_into;
 use szar_core::{
-    Aligner, AlignerConfig, BuildContext, Capabilities, ComponentInfo, ComponentKind, EncoderSpec, Error,
-    FeatureMap, FeatureNeed, FilePath, FitContext, FitSummary, Granularity, NamedTensors, Problems, Result,
-    Scores, SeenFeatures, SemanticAnchors, shape,
+    Aligner, AlignerConfig, BuildContext, Capabilities, ComponentInfo, ComponentKind, Embedding, EncoderSpec,
+    Error, FeatureMap, FeatureNeed, FilePath, FitContext, FitSummary, Granularity, Linear, NamedTensors,
+    Problems, Result, Scores, SeenFeatures, SemanticAnchors, shape,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -95,6 +95,9 @@ impl AlignerConfig for EszslConfig {
             features: FeatureNeed::Pooled,
             granularities: vec![self.granularity.clone()],
             differentiable_in_anchors: true,
+            differentiable_in_features: true,
+            visual_embeddings: true,
+            node_embeddings: true,
             ..Capabilities::default()
         }
     }
@@ -213,12 +216,45 @@ impl Aligner for Eszsl {
     }
 
     fn score(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Scores> {
+        self.score_condensed(&self.condense(features)?, anchors)
+    }
+
+    /// `[B, d]`: the features in the space of the texts.
+    fn condense(&self, features: &FeatureMap) -> Result<Tensor> {
+        Ok(((self.pooled(features)? - &self.mean) / &self.deviation).mm(&self.weight))
+    }
+
+    fn score_condensed(&self, rows: &Tensor, anchors: &SemanticAnchors) -> Result<Scores> {
         let text = self.text(anchors)?;
-        let x = (self.pooled(features)? - &self.mean) / &self.deviation;
-        let logits = x.mm(&self.weight).mm(&text.transpose(0, 1));
+        shape::expect("condensed features", rows, [None, Some(self.weight.size()[1])])?;
         Ok(Scores {
-            logits: logits * self.config.scale,
+            logits: rows.mm(&text.transpose(0, 1)) * self.config.scale,
         })
+    }
+
+    fn linear(&self, anchors: &SemanticAnchors) -> Result<Option<Linear>> {
+        Ok(Some(Linear {
+            granularities: vec![anchors.slot(&self.config.granularity)? as usize],
+            scale: self.config.scale,
+        }))
+    }
+
+    fn embed(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Embedding> {
+        Ok(Embedding {
+            visual: self.condense(features)?,
+            classes: self.text(anchors)?,
+        })
+    }
+
+    fn embed_nodes(&self, features: &FeatureMap, _: &SemanticAnchors) -> Result<Tensor> {
+        let channels = self.weight.size()[0];
+        shape::expect(
+            "feature map",
+            &features.values,
+            [None, Some(channels), None, None],
+        )?;
+        let nodes = features.values.to_kind(Kind::Float).flatten(2, 3).transpose(1, 2);
+        Ok(((nodes - &self.mean) / &self.deviation).matmul(&self.weight))
     }
 
     fn state(&self) -> NamedTensors {

@@ -350,7 +350,11 @@ impl AlignerConfig for PurlsConfig {
             granularities,
             differentiable_in_anchors: true,
             normalisation_layers: true,
-            visual_embeddings: false,
+            visual_embeddings: true,
+            node_embeddings: true,
+            tokens: true,
+            differentiable_in_features: true,
+            training_mode: self.partition == Partition::Adaptive,
             oracle_labels: self.wants_labels(),
         }
     }

@@ -3,7 +3,7 @@
 //! Official code: BatchNorm, dropout, linear, SiLU, BatchNorm, dropout, linear, tanh, under the names
 //! `skel_encoder.{0,2,5,7}`.
 
-use szar_core::NamedTensors;
+use szar_core::{Affine, Error, NamedTensors, Result};
 use tch::{Device, Kind, Tensor};
 
 const MOMENTUM: f64 = 0.1;
@@ -161,6 +161,62 @@ impl Head {
         let weight = self.output.weight.narrow(0, start, self.width);
         let bias = self.output.bias.narrow(0, start, self.width);
         self.to_hidden(x, &Pass::Eval).linear(&weight, Some(&bias)).tanh()
+    }
+
+    /// `[n, hidden]`: as the first layer makes of `[n, L·N]` whose slots are all the same row of `[n, N]`, in one product
+    /// instead of L.
+    pub fn hidden_of_repeated(&self, row: &Tensor, slots: i64) -> Tensor {
+        let channels = row.size()[1];
+        let norm = &self.input_norm;
+        let scale = &norm.weight / (&norm.variance + EPSILON).sqrt();
+        let shift = &norm.bias - &norm.mean * &scale;
+        let by_slot = (&self.hidden.weight * &scale).view([-1, slots, channels]);
+        let weight = by_slot.sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+        let bias = &self.hidden.bias + self.hidden.weight.mv(&shift);
+        self.hidden_norm
+            .forward(&row.linear(&weight, Some(&bias)).silu(), false)
+    }
+
+    /// `[n, L, d]` from the hidden layer `[n, hidden]`.
+    pub fn project_hidden(&self, hidden: &Tensor) -> Tensor {
+        let out = self.output.forward(hidden).tanh();
+        out.view([hidden.size()[0], -1, self.width])
+    }
+
+    /// Mean and variance of the slots `[L·N]` in training.
+    pub fn input_statistics(&self) -> (Tensor, Tensor) {
+        (
+            self.input_norm.mean.shallow_clone(),
+            self.input_norm.variance.shallow_clone(),
+        )
+    }
+
+    /// Copies of the scales and shifts of the two normalisations.
+    pub fn affine(&self) -> Vec<Affine> {
+        let copy = |(layer, norm): (&str, &BatchNorm)| Affine {
+            layer: layer.to_owned(),
+            weight: norm.weight.detach().copy(),
+            bias: norm.bias.detach().copy(),
+        };
+        [
+            ("skel_encoder.0", &self.input_norm),
+            ("skel_encoder.5", &self.hidden_norm),
+        ]
+        .map(copy)
+        .into()
+    }
+
+    /// `[n, L, d]`: as [`Self::forward`] with these scales and shifts and the statistics of the batch.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when they are not those of [`Self::affine`].
+    pub fn forward_with(&self, x: &Tensor, affine: &[Affine]) -> Result<Tensor> {
+        let [first, second] = affine else {
+            let why = format!("aligner `purls` has 2 normalisation layers, got {}", affine.len());
+            return Err(Error::Input(why));
+        };
+        let hidden = self.hidden.forward(&first.of_batch(x)?).silu();
+        Ok(self.project_hidden(&second.of_batch(&hidden)?))
     }
 
     fn to_hidden(&self, x: &Tensor, pass: &Pass) -> Tensor {

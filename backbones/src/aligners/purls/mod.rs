@@ -24,9 +24,9 @@ mod tests;
 use szar_core::checkpoint::copy_into;
 use szar_core::descriptors::{TemporalSplit, averaging};
 use szar_core::{
-    Aligner, AlignerConfig, Capabilities, EncoderSpec, Error, FeatureMap, FitContext, FitSummary,
-    Granularity, NamedTensors, OracleLabels, Result, Scores, SeenFeatures, SemanticAnchors, SkeletonLayout,
-    shape,
+    Affine, Aligner, AlignerConfig, Capabilities, Embedding, EncoderSpec, Error, FeatureMap, FitContext,
+    FitSummary, Granularity, Linear, NamedTensors, OracleLabels, Result, Scores, SeenFeatures,
+    SemanticAnchors, SkeletonLayout, Tokens, shape,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -34,6 +34,7 @@ pub use config::{
     Loss, Nodes, Partition, PlateauConfig, Preset, PurlsConfig, Query, Rows, ScoreSlots, Similarity,
     TrainingQuery,
 };
+use head::Pass;
 use network::{Network, Shape};
 
 /// Where the head's input comes from.
@@ -190,7 +191,7 @@ impl Aligner for Purls {
     }
 
     fn score(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Scores> {
-        self.score_by(features, anchors, None)
+        self.score_rows(&self.condense(features)?, anchors, None)
     }
 
     fn score_with_labels(
@@ -209,7 +210,153 @@ impl Aligner for Purls {
             )));
         }
         shape::expect("labels", &labels.0, [Some(features.dims().0)])?;
-        self.score_by(features, anchors, Some(&labels.0))
+        self.score_rows(&self.condense(features)?, anchors, Some(&labels.0))
+    }
+
+    /// Nodes `[B, P, N]` where texts ask (their keys never change, and the probes meet the nodes directly); the projected
+    /// vectors `[B, D]` where they do not.
+    fn condense(&self, features: &FeatureMap) -> Result<Tensor> {
+        let seen = self.view(features)?;
+        if matches!(self.source, Source::Nodes(_)) {
+            return Ok(seen);
+        }
+        let fused = self.network.fuse(&seen, None)?;
+        let vectors = match self.config.score {
+            ScoreSlots::Global => self.network.head.forward_last(&fused).unsqueeze(1),
+            ScoreSlots::Mean => self.network.project(&fused, &Pass::Eval),
+        };
+        Ok(score::prepare(self.config.similarity, &vectors).flatten(1, 2))
+    }
+
+    fn score_condensed(&self, rows: &Tensor, anchors: &SemanticAnchors) -> Result<Scores> {
+        self.score_rows(rows, anchors, None)
+    }
+
+    fn linear(&self, anchors: &SemanticAnchors) -> Result<Option<Linear>> {
+        if matches!(self.source, Source::Nodes(_)) {
+            return Ok(None);
+        }
+        let slots = match self.config.score {
+            ScoreSlots::Global => &self.slots[self.slots.len() - 1..],
+            ScoreSlots::Mean => &self.slots[..],
+        };
+        let at = |g: &Granularity| anchors.slot(g).map(|slot| slot as usize);
+        let granularities = slots.iter().map(at).collect::<Result<Vec<_>>>()?;
+        Ok(Some(Linear {
+            scale: self.config.scale / granularities.len() as f64,
+            granularities,
+        }))
+    }
+
+    fn score_asked(
+        &self,
+        rows: &Tensor,
+        anchors: &SemanticAnchors,
+        askers: Option<&Tensor>,
+        training: bool,
+    ) -> Result<Scores> {
+        match (&self.source, askers) {
+            (Source::Nodes(_), Some(askers)) => self.score_by_askers(rows, anchors, askers, training),
+            (_, _) if training => Err(Error::Input(
+                "aligner `purls` has a training mode at test time only where a class asks (`partition: adaptive`)".into(),
+            )),
+            _ => self.score_rows(rows, anchors, None),
+        }
+    }
+
+    /// With `partition: adaptive` what the mean text of the candidates sees, which is the same for every candidate.
+    fn embed(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Embedding> {
+        let judge = self.judge(anchors, false)?;
+        let rows = self.condense(features)?;
+        let visual = if matches!(self.source, Source::Nodes(_)) {
+            let fused = self.network.fuse(&rows, Some(&judge.mean_probes(&rows)?))?;
+            judge.vectors(&fused, &Pass::Eval)
+        } else {
+            rows
+        };
+        Ok(Embedding {
+            visual,
+            classes: judge.classes_side(),
+        })
+    }
+
+    /// Every node through the head as if the whole sequence looked like it.
+    fn embed_nodes(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Tensor> {
+        let channels = Some(self.features.channels);
+        shape::expect("feature map", &features.values, [None, channels, None, None])?;
+        let how = match self.source {
+            Source::Nodes(how) => how,
+            _ => Nodes::All,
+        };
+        let nodes = nodes::nodes(features, how);
+        let nodes = if self.config.normalise {
+            nodes::unit_rows(&nodes)
+        } else {
+            nodes
+        };
+        let judge = self.judge(anchors, false)?;
+        let (batch, points) = (nodes.size()[0], nodes.size()[1]);
+        let hidden = self
+            .network
+            .head
+            .hidden_of_repeated(&nodes.flatten(0, 1), self.network.shape.slots);
+        let vectors = self.network.head.project_hidden(&hidden);
+        let vectors = match self.config.score {
+            ScoreSlots::Global => vectors.narrow(1, self.network.shape.slots - 1, 1),
+            ScoreSlots::Mean => vectors,
+        };
+        Ok(judge.prepare(&vectors).reshape([batch, points, -1]))
+    }
+
+    /// The slots that enter the head; their statistics are those its first normalisation learned.
+    fn tokens(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Tokens> {
+        let seen = self.view(features)?;
+        let probes = match self.source {
+            Source::Nodes(_) => Some(self.judge(anchors, false)?.mean_probes(&seen)?),
+            _ => None,
+        };
+        let (slots, channels) = (self.network.shape.slots, self.features.channels);
+        let values = self
+            .network
+            .fuse(&seen, probes.as_ref())?
+            .view([-1, slots, channels]);
+        let (mean, variance) = self.network.head.input_statistics();
+        Ok(Tokens {
+            values,
+            mean: mean.view([slots, channels]),
+            variance: variance.view([slots, channels]),
+        })
+    }
+
+    fn normalisation(&self) -> Vec<Affine> {
+        self.network.head.affine()
+    }
+
+    fn score_normalised(
+        &self,
+        features: &FeatureMap,
+        anchors: &SemanticAnchors,
+        affine: &[Affine],
+    ) -> Result<Scores> {
+        let seen = self.view(features)?;
+        let judge = self.judge(anchors, false)?;
+        let batch = seen.size()[0];
+        let fused = match self.source {
+            Source::Nodes(_) => judge.fused_per_class(&seen)?,
+            _ => self.network.fuse(&seen, None)?,
+        };
+        let vectors = self.network.head.forward_with(&fused, affine)?;
+        let vectors = match self.config.score {
+            ScoreSlots::Global => vectors.narrow(1, self.network.shape.slots - 1, 1),
+            ScoreSlots::Mean => vectors,
+        };
+        let vectors = judge.prepare(&vectors).flatten(1, 2);
+        let logits = if vectors.size()[0] == batch {
+            judge.compare(&vectors)
+        } else {
+            judge.compare_own(&vectors.view([batch, -1, vectors.size()[1]]))
+        };
+        Ok(self.scaled(logits))
     }
 
     fn state(&self) -> NamedTensors {

@@ -204,7 +204,7 @@ impl Streaming<'_> {
         for (start, len) in self.batches(count as usize) {
             self.cancel.check()?;
             let batch = features.map.select(&index.narrow(0, start, len));
-            let logits = self.step(adapter.as_mut(), &batch, incoming.narrow(0, start, len), false)?;
+            let logits = self.step(adapter.as_mut(), &batch, incoming.narrow(0, start, len), start.unsigned_abs(), false)?;
             all.narrow(0, start, len).copy_(&logits);
             self.progress.advance((start + len) as u64, "");
         }
@@ -213,7 +213,7 @@ impl Streaming<'_> {
             for (start, len) in self.batches(count as usize) {
                 self.cancel.check()?;
                 let batch = features.map.select(&index.narrow(0, start, len));
-                let logits = self.step(adapter.as_mut(), &batch, incoming.narrow(0, start, len), true)?;
+                let logits = self.step(adapter.as_mut(), &batch, incoming.narrow(0, start, len), start.unsigned_abs(), true)?;
                 all.narrow(0, start, len).copy_(&logits);
             }
         }
@@ -233,14 +233,13 @@ impl Streaming<'_> {
         adapter: &mut dyn TestTimeAdapter,
         features: &FeatureMap,
         logits: Tensor,
+        first: u64,
         again: bool,
     ) -> Result<Tensor> {
         let shape = logits.size();
         let scores = Scores { logits };
-        let seen = Observation {
-            features,
-            scores: &scores,
-        };
+        let samples = szar_core::SampleRef::run(first, shape[0].unsigned_abs() as usize);
+        let seen = Observation::new(features, &scores, &samples);
         let step = |adapter: &mut dyn TestTimeAdapter| {
             if again {
                 adapter.rescore(&seen, self.model.aligner)
@@ -261,6 +260,8 @@ impl Streaming<'_> {
             layout: std::sync::Arc::clone(&self.layout),
             device: self.ctx.device,
             seed: self.ctx.seed.derive("adapter", position as u64),
+            streams: 1,
+            expected: 0,
         })
     }
 }
