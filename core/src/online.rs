@@ -304,6 +304,7 @@ fn identity(config: &dyn AdapterConfig, task: &Task) -> BTreeMap<String, String>
 fn one_of(task: &Task) -> Result<Task> {
     Ok(Task {
         candidates: task.candidates.clone(),
+        seen: task.seen.clone(),
         anchors: task.anchors.with_values(task.anchors.values.shallow_clone())?,
         features: task.features,
         layout: std::sync::Arc::clone(&task.layout),

@@ -64,6 +64,7 @@ pub fn anchors(count: usize, width: i64) -> SemanticAnchors {
 pub fn task(count: usize, channels: i64, frames: i64, joints: i64) -> Task {
     Task {
         candidates: classes(count),
+        seen: vec![false; count],
         anchors: anchors(count, 8),
         features: EncoderSpec {
             channels,

@@ -101,6 +101,7 @@ impl Recorded {
         };
         Ok(Task {
             anchors: SemanticAnchors::new(anchors, vec![Granularity::GLOBAL], classes.clone())?,
+            seen: vec![false; classes.len()],
             candidates: classes,
             features: EncoderSpec {
                 channels,

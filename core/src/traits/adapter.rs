@@ -18,6 +18,8 @@ use crate::{Error, Problems, Result, Seed};
 pub struct Task {
     /// The C candidates, in the order of the logits' columns.
     pub candidates: ClassList,
+    /// Which of them are seen classes, `[C]`.
+    pub seen: Vec<bool>,
     /// Their anchors.
     pub anchors: SemanticAnchors,
     /// Form of the features.

@@ -255,6 +255,7 @@ impl Streaming<'_> {
     fn task(&self, candidates: &ClassList, position: usize) -> Result<Task> {
         Ok(Task {
             candidates: candidates.clone(),
+            seen: vec![false; candidates.len()],
             anchors: self.model.anchors.for_classes(candidates)?,
             features: self.spec,
             layout: std::sync::Arc::clone(&self.layout),
