@@ -20,6 +20,7 @@ fn the_list_of_components_is_pinned() {
         "encoder st-gcn",
         "semantics descriptions",
         "semantics embeddings",
+        "text encoder clip",
         "text encoder sentence-bert",
         "aligner eszsl",
         "aligner purls",

@@ -77,13 +77,13 @@ struct PoolingConfig {
 }
 
 /// Parses a JSON file; the error has line and column.
-pub(super) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub(in crate::semantics) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::read(path, e))?;
     serde_json::from_str(&text).map_err(|e| Error::format(path, None, e.to_string()))
 }
 
 /// Parses a JSON file that need not exist.
-pub(super) fn json_if_there<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+pub(in crate::semantics) fn json_if_there<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     if path.is_file() {
         json(path).map(Some)
     } else {
@@ -127,18 +127,23 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::Format`] when there is none, with what to do about PyTorch's older format.
     pub fn weights(&self) -> Result<PathBuf> {
-        let path = self.transformer.join("model.safetensors");
-        if path.is_file() {
-            return Ok(path);
-        }
-        let old = self.transformer.join("pytorch_model.bin").is_file();
-        let why = if old {
-            "there is no `model.safetensors`; convert `pytorch_model.bin` (transformers: `save_pretrained`)"
-        } else {
-            "there is no `model.safetensors`"
-        };
-        Err(Error::format(&self.transformer, None, why))
+        weights_file(&self.transformer)
     }
+}
+
+/// The weights file of a folder, or what to do about PyTorch's older format.
+pub(in crate::semantics) fn weights_file(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("model.safetensors");
+    if path.is_file() {
+        return Ok(path);
+    }
+    let old = folder.join("pytorch_model.bin").is_file();
+    let why = if old {
+        "there is no `model.safetensors`; convert `pytorch_model.bin` (transformers: `save_pretrained`)"
+    } else {
+        "there is no `model.safetensors`"
+    };
+    Err(Error::format(folder, None, why))
 }
 
 /// Folder of the transformer and file of the pooling.

@@ -18,7 +18,9 @@ use szar_core::{
 };
 use tch::{Device, Kind, Tensor};
 
+use super::batches::in_batches;
 use super::hash;
+use super::parameters::unit;
 use folder::{ModelFolder, Pooling};
 use model::Bert;
 use tokens::Tokens;
@@ -173,15 +175,9 @@ impl TextEncoder for SentenceBert {
         let Some(network) = &self.network else {
             return Ok(out);
         };
-        // Texts of like length share a batch, so that little is padded.
-        let mut order: Vec<usize> = (0..ids.len()).collect();
-        order.sort_by_key(|i| std::cmp::Reverse(ids[*i].len()));
-        for batch in order.chunks(self.options.batch.max(1)) {
-            let rows: Vec<_> = batch.iter().map(|i| &ids[*i]).collect();
-            let vectors = tch::no_grad(|| self.forward(network, &rows))?.to_device(Device::Cpu);
-            let at: Vec<i64> = batch.iter().map(|i| *i as i64).collect();
-            let _ = out.index_copy_(0, &Tensor::from_slice(&at), &vectors);
-        }
+        in_batches(&ids, self.options.batch, &mut out, |rows| {
+            self.forward(network, rows)
+        })?;
         Ok(out)
     }
 
@@ -241,15 +237,6 @@ fn pool(hidden: &Tensor, mask: &Tensor, pooling: Pooling) -> Tensor {
                 .clamp_min(1e-9)
         }
     }
-}
-
-/// Rows of length 1.
-fn unit(x: &Tensor) -> Tensor {
-    let length = x
-        .square()
-        .sum_dim_intlist([-1i64].as_slice(), true, Kind::Float)
-        .sqrt();
-    x / length.clamp_min(1e-12)
 }
 
 mod golden;

@@ -12,33 +12,7 @@ use szar_core::{NamedTensors, shape};
 use tch::{Device, Kind, Tensor};
 
 use super::config::{Activation, BertConfig};
-
-/// `x Wᵀ + b`.
-#[derive(Debug)]
-struct Linear {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Linear {
-    fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
-    }
-}
-
-#[derive(Debug)]
-struct Norm {
-    weight: Tensor,
-    bias: Tensor,
-    eps: f64,
-}
-
-impl Norm {
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let width = self.weight.size();
-        x.layer_norm(width, Some(&self.weight), Some(&self.bias), self.eps, true)
-    }
-}
+use crate::semantics::parameters::{Linear, Norm, Taker};
 
 #[derive(Debug)]
 struct Layer {
@@ -62,61 +36,22 @@ pub struct Bert {
     layers: Vec<Layer>,
 }
 
-/// Takes weights by name and gathers what is missing or of another shape.
-struct Taker<'a> {
-    from: &'a NamedTensors,
-    device: Device,
-    wrong: Vec<String>,
-}
-
-impl Taker<'_> {
-    fn take(&mut self, name: &str, want: &[i64]) -> Tensor {
-        match self.from.get(name) {
-            None => self.wrong.push(format!("`{name}` is missing")),
-            Some(t) if t.size() != want => {
-                self.wrong
-                    .push(format!("`{name}` has shape {:?}, expected {want:?}", t.size()));
-            }
-            Some(t) => return t.to_device(self.device).to_kind(Kind::Float),
-        }
-        Tensor::zeros([0], (Kind::Float, self.device))
-    }
-
-    fn linear(&mut self, name: &str, rows: i64, columns: i64) -> Linear {
-        Linear {
-            weight: self.take(&format!("{name}.weight"), &[rows, columns]),
-            bias: self.take(&format!("{name}.bias"), &[rows]),
-        }
-    }
-
-    fn norm(&mut self, name: &str, config: &BertConfig) -> Norm {
-        let width = [config.hidden_size];
-        Norm {
-            weight: self.take(&format!("{name}.weight"), &width),
-            bias: self.take(&format!("{name}.bias"), &width),
-            eps: config.layer_norm_eps,
-        }
-    }
-
-    fn layer(&mut self, i: i64, config: &BertConfig) -> Layer {
-        let (h, inner, at) = (
-            config.hidden_size,
-            config.intermediate_size,
-            format!("encoder.layer.{i}"),
-        );
-        let three = ["query", "key", "value"].map(|n| self.linear(&format!("{at}.attention.self.{n}"), h, h));
-        let join = |pick: fn(&Linear) -> &Tensor| Tensor::cat(&three.each_ref().map(pick), 0);
-        Layer {
-            qkv: Linear {
-                weight: join(|l| &l.weight),
-                bias: join(|l| &l.bias),
-            },
-            output: self.linear(&format!("{at}.attention.output.dense"), h, h),
-            after_attention: self.norm(&format!("{at}.attention.output.LayerNorm"), config),
-            up: self.linear(&format!("{at}.intermediate.dense"), inner, h),
-            down: self.linear(&format!("{at}.output.dense"), h, inner),
-            after_feed_forward: self.norm(&format!("{at}.output.LayerNorm"), config),
-        }
+fn layer(taker: &mut Taker, i: i64, config: &BertConfig) -> Layer {
+    let (h, inner, at) = (
+        config.hidden_size,
+        config.intermediate_size,
+        format!("encoder.layer.{i}"),
+    );
+    let three = ["query", "key", "value"].map(|n| taker.linear(&format!("{at}.attention.self.{n}"), h, h));
+    let mut norm = |name: &str| taker.norm(&format!("{at}.{name}.LayerNorm"), h, config.layer_norm_eps);
+    let (after_attention, after_feed_forward) = (norm("attention.output"), norm("output"));
+    Layer {
+        qkv: Linear::joined(&three),
+        output: taker.linear(&format!("{at}.attention.output.dense"), h, h),
+        after_attention,
+        up: taker.linear(&format!("{at}.intermediate.dense"), inner, h),
+        down: taker.linear(&format!("{at}.output.dense"), h, inner),
+        after_feed_forward,
     }
 }
 
@@ -134,11 +69,7 @@ impl Bert {
             .iter()
             .map(|(n, t)| (n.strip_prefix("bert.").unwrap_or(n), t));
         let from: NamedTensors = bare.map(|(n, t)| (n.to_owned(), t.shallow_clone())).collect();
-        let mut taker = Taker {
-            from: &from,
-            device,
-            wrong: Vec::new(),
-        };
+        let mut taker = Taker::new(&from, device);
         let h = config.hidden_size;
         let segments = taker.take(
             "embeddings.token_type_embeddings.weight",
@@ -149,32 +80,19 @@ impl Bert {
             "embeddings.position_embeddings.weight",
             &[config.max_position_embeddings, h],
         );
-        let norm = taker.norm("embeddings.LayerNorm", &config);
+        let norm = taker.norm("embeddings.LayerNorm", h, config.layer_norm_eps);
         let layers = (0..config.num_hidden_layers)
-            .map(|i| taker.layer(i, &config))
+            .map(|i| layer(&mut taker, i, &config))
             .collect();
-        let mut wrong = taker.wrong;
-        if wrong.is_empty() {
-            return Ok(Self {
-                config,
-                words,
-                positions,
-                segment: segments.select(0, 0),
-                norm,
-                layers,
-            });
-        }
-        let more = wrong.len().saturating_sub(8);
-        wrong.truncate(8);
-        let rest = if more > 0 {
-            format!("; and {more} more")
-        } else {
-            String::new()
-        };
-        Err(format!(
-            "weights do not fit `config.json`: {}{rest}",
-            wrong.join("; ")
-        ))
+        taker.finish()?;
+        Ok(Self {
+            config,
+            words,
+            positions,
+            segment: segments.select(0, 0),
+            norm,
+            layers,
+        })
     }
 
     /// The network's sizes.

@@ -3,16 +3,18 @@
 use super::*;
 use std::fs;
 use std::path::Path;
-use szar_core::NamedTensors;
 use szar_core::testing::build_context;
-use tch::kind::FLOAT_CPU;
+use szar_core::{NamedTensors, Seed};
+
+use crate::semantics::parameters::random;
 
 const WORDS: [&str; 14] = [
     "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "person", "walk", "wave", "##s", "hand", "the",
     "kick", ",",
 ];
 
-fn random_state(h: i64, layers: i64, inner: i64) -> NamedTensors {
+fn random_state(h: i64, layers: i64, inner: i64, seed: u64) -> NamedTensors {
+    let mut rng = Seed(seed).rng();
     let mut state = NamedTensors::new();
     let mut add = |name: String, shape: &[i64]| {
         let centre = if name.ends_with("LayerNorm.weight") {
@@ -20,7 +22,7 @@ fn random_state(h: i64, layers: i64, inner: i64) -> NamedTensors {
         } else {
             0.0
         };
-        state.insert(name, Tensor::randn(shape, FLOAT_CPU) * 0.3 + centre);
+        state.insert(name, random(&mut rng, shape) + centre);
     };
     for (name, rows) in [("word", WORDS.len() as i64), ("position", 16), ("token_type", 2)] {
         add(format!("bert.embeddings.{name}_embeddings.weight"), &[rows, h]);
@@ -45,10 +47,9 @@ fn random_state(h: i64, layers: i64, inner: i64) -> NamedTensors {
 }
 
 /// Writes a model of width 12 with two layers; a folder written twice with one seed is the same.
-pub(crate) fn tiny_model(folder: &Path, seed: i64) {
+pub(crate) fn tiny_model(folder: &Path, seed: u64) {
     fs::create_dir_all(folder).unwrap();
-    tch::manual_seed(seed);
-    let state = random_state(12, 2, 20);
+    let state = random_state(12, 2, 20, seed);
     checkpoint::save(&folder.join("model.safetensors"), &state, &[]).unwrap();
     let config = serde_json::json!({
         "model_type": "bert", "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3,

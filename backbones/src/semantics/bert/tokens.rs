@@ -44,13 +44,22 @@ impl Tokens {
     /// When both files are missing, or one is not what it should be.
     pub fn load(folder: &Path, max_length: usize) -> Result<Self> {
         let json = folder.join("tokenizer.json");
-        let (mut tokenizer, file) = if json.is_file() {
+        let (tokenizer, file) = if json.is_file() {
             let read = Tokenizer::from_file(&json).map_err(|e| Error::format(&json, None, e.to_string()))?;
             (read, json)
         } else {
             let vocabulary = folder.join("vocab.txt");
             (word_piece(folder, &vocabulary)?, vocabulary)
         };
+        Self::with(tokenizer, file, max_length)
+    }
+
+    /// A tokenizer read from `file` that shall cut texts to `max_length` tokens, those it adds included.
+    pub(in crate::semantics) fn with(
+        mut tokenizer: Tokenizer,
+        file: PathBuf,
+        max_length: usize,
+    ) -> Result<Self> {
         let cut = TruncationParams {
             max_length,
             ..Default::default()

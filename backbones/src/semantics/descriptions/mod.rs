@@ -12,8 +12,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use szar_core::{
-    BuildContext, ClassList, ComponentInfo, ComponentKind, Error, FilePath, Granularity, Problems, Result,
-    SemanticAnchors, SemanticProvider, SemanticsConfig, TextEncoder, TextEncoderConfig,
+    BuildContext, ClassList, ComponentInfo, ComponentKind, Error, FilePath, Granularity, Problems,
+    PromptTower, Result, SemanticAnchors, SemanticProvider, SemanticsConfig, TextEncoder, TextEncoderConfig,
 };
 use tch::{Device, Tensor};
 
@@ -71,6 +71,9 @@ inventory::submit! {
 /// How to get an encoder, for messages.
 const ADVICE: &str = "`./x model` prints the folder of all-MiniLM-L6-v2, give it as semantics.text_encoder.model (type: sentence-bert)";
 
+/// The words whose vectors a prompt-tuning adapter starts from; the class's name and a full stop follow.
+const CONTEXT: &str = "a video of a person";
+
 #[typetag::serde(name = "descriptions")]
 impl SemanticsConfig for DescriptionsConfig {
     fn validate(&self, problems: &mut Problems) {
@@ -109,6 +112,12 @@ impl SemanticsConfig for DescriptionsConfig {
 
     fn width(&self) -> Option<i64> {
         self.text_encoder.as_ref().and_then(|encoder| encoder.width())
+    }
+
+    fn prompts(&self) -> bool {
+        self.text_encoder
+            .as_ref()
+            .is_some_and(|encoder| encoder.prompts())
     }
 
     fn build(&self, ctx: &BuildContext) -> Result<Box<dyn SemanticProvider>> {
@@ -248,6 +257,15 @@ impl SemanticProvider for Descriptions {
             self.granularities.clone(),
             classes.clone(),
         )
+    }
+
+    fn prompt_tower(&mut self, classes: &ClassList) -> Result<Option<Box<dyn PromptTower>>> {
+        match &mut self.encoder {
+            Ok(encoder) => encoder.prompt_tower(classes.names(), CONTEXT),
+            Err(why) => Err(Error::Input(format!(
+                "prompts to tune need the text encoder itself, and {why}; shipped vectors cannot stand in"
+            ))),
+        }
     }
 }
 
