@@ -2,5 +2,7 @@
 //!
 //! Depends on `szar-core` alone; knows no encoder, aligner or dataset.
 
+pub mod augment;
 pub mod gates;
 pub mod skeleton_cache;
+pub mod views;
