@@ -40,6 +40,8 @@ enum Command {
     List(command::list::Args),
     /// One component: what it is and each of its options.
     Describe(command::describe::Args),
+    /// Finished runs side by side, grouped, with mean and standard deviation.
+    Table(command::table::Args),
     /// Compare components with recorded tensors of the official implementations.
     Conform(command::conform::Args),
     /// Embed class descriptions into a file that stands in for the text encoder.
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => command::check::run(args, &output),
         Command::List(args) => command::list::run(args, &output),
         Command::Describe(args) => command::describe::run(args, &output),
+        Command::Table(args) => command::table::run(args, &output),
         Command::Conform(args) => command::conform::run(args, &output),
         Command::Embed(args) => command::embed::run(args, &output),
         Command::Doctor(args) => command::doctor::run(args, &output),

@@ -113,6 +113,12 @@ impl Data {
         })
     }
 
+    /// Names of samples.
+    pub fn names(&self, samples: &[usize]) -> Vec<&str> {
+        let all = self.dataset.samples();
+        samples.iter().map(|s| all[*s].name.as_str()).collect()
+    }
+
     /// Class of a sample.
     pub fn class(&self, sample: usize) -> ClassId {
         self.dataset.samples()[sample].class

@@ -28,10 +28,38 @@ impl Features {
     }
 }
 
+/// Refuses features that are not finite: any among the first `learned` rows, which are learned from, or all of the rest. A
+/// few test samples that are not finite are named by whoever plays the stream.
+///
+/// # Errors
+/// [`Error::Input`] with the number of such rows.
+pub fn finite(features: &Features, learned: usize) -> Result<()> {
+    let values = &features.map.values;
+    if values.sum(Kind::Float).double_value(&[]).is_finite() {
+        return Ok(());
+    }
+    let finite = values.isfinite().flatten(1, -1).all_dim(1, false);
+    let finite = szar_core::host::to_i64(&finite)?;
+    let bad = |rows: &[i64]| rows.iter().filter(|flag| **flag == 0).count();
+    let (learn, test) = finite.split_at(learned.min(finite.len()));
+    if bad(learn) > 0 || bad(test) == test.len() && !test.is_empty() {
+        return Err(Error::Input(format!(
+            "the encoder gave features that are not finite, for {} of {} samples; its weights or the data are damaged",
+            bad(&finite),
+            finite.len()
+        )));
+    }
+    tracing::warn!(
+        samples = bad(test),
+        "test samples have features that are not finite"
+    );
+    Ok(())
+}
+
 /// Encodes every sequence of the store.
 ///
 /// # Errors
-/// When the encoder refuses a batch, its output has values that are not finite, or the user stops.
+/// When the encoder refuses a batch, or the user stops.
 pub fn extract(
     encoder: &dyn SkeletonEncoder,
     store: &SkeletonStore,
@@ -47,7 +75,7 @@ pub fn extract(
         (spec.frames, spec.joints)
     };
     let count = store.len();
-    let mut map = Tensor::empty(
+    let map = Tensor::empty(
         [count as i64, spec.channels, frames, joints],
         (Kind::Float, device),
     );
@@ -72,12 +100,6 @@ pub fn extract(
         progress.advance((start + rows.len()) as u64, "");
     }
     progress.end();
-    let map = std::mem::replace(&mut map, Tensor::new());
-    if map.isfinite().all().int64_value(&[]) == 0 {
-        return Err(Error::Input(
-            "the encoder gave features that are not finite; its weights or the data are damaged".into(),
-        ));
-    }
     Ok(Features {
         map: FeatureMap::new(map)?,
         seen_logits: logits,

@@ -12,11 +12,12 @@ pub mod report;
 mod run;
 mod rundir;
 pub mod summary;
+pub mod table;
 mod train;
 
 pub use conform::{CaseReport, Verdict, conform};
 pub use report::Report;
-pub use run::{Outcome, RunOptions, cache_dir, run};
+pub use run::{Outcome, RunOptions, SAVE_EVERY, cache_dir, run};
 
 // A crate that nobody names is not linked, and its components vanish in silence.
 use szar_adapters as _;

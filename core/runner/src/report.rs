@@ -40,6 +40,9 @@ pub struct Provenance {
     pub git: Option<String>,
     /// Hash of the resolved configuration.
     pub config: String,
+    /// The resolved configuration, without where the run was written to.
+    #[serde(default)]
+    pub options: serde_json::Value,
     /// Seed.
     pub seed: u64,
     /// Device.
@@ -125,6 +128,54 @@ pub struct AdapterReport {
     pub state_bytes: u64,
     /// Its own numbers, per class or scalar.
     pub diagnostics: BTreeMap<String, Vec<f64>>,
+    /// Samples that were kept away from it, because their features or scores were not finite.
+    #[serde(default)]
+    pub skipped: Vec<Skipped>,
+    /// How it fared along its stream: at most 20 segments of about the same length.
+    #[serde(default)]
+    pub course: Vec<Segment>,
+}
+
+/// A sample that an adapter never saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Position in the stream, from 0.
+    pub position: usize,
+    /// Name of the sample in its dataset.
+    pub sample: String,
+}
+
+/// A part of a stream, and the state of an adapter at its end. What it remembers is held against the labels by the
+/// evaluator alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Samples of the stream up to its end.
+    pub end: usize,
+    /// Mean entropy of the posteriors of the segment, nats: those that came in, those that went out.
+    pub entropy: [f64; 2],
+    /// Share of right samples of the segment, percent, by the same scores; over all candidates, without a gate.
+    pub top1: [f64; 2],
+    /// Entries per candidate at the end; empty for methods without a memory.
+    #[serde(default)]
+    pub occupancy: Vec<usize>,
+    /// Percentage of a candidate's entries that truly are of it; `None` where there are no entries.
+    #[serde(default)]
+    pub purity: Vec<Option<f64>>,
+    /// How far the anchors have moved, from methods that move them.
+    #[serde(default)]
+    pub drift: Option<Drift>,
+    /// The adapter's own scalar numbers at the end (entries written so far, say).
+    #[serde(default)]
+    pub counters: BTreeMap<String, f64>,
+}
+
+/// `1 - cos` between the anchors at the start and now, over streams, classes and granularities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Drift {
+    /// Mean.
+    pub mean: f64,
+    /// Largest.
+    pub max: f64,
 }
 
 /// Zero-shot results.

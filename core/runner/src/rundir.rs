@@ -60,7 +60,48 @@ impl RunDir {
             remove(&self.path(&format!("{part}.safetensors")))?;
             remove(&self.checkpoint(part))?;
         }
+        self.forget_streams()
+    }
+
+    /// Drops what unfinished streams left.
+    fn forget_streams(&self) -> Result<()> {
+        let folder = self.path("checkpoints");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(Error::read(&folder, e)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|e| Error::read(&folder, e))?;
+            if entry.file_name().to_string_lossy().starts_with("stream-") {
+                remove(&entry.path())?;
+            }
+        }
         Ok(())
+    }
+
+    /// Refuses to go on where there is nothing to go on from. Touches nothing.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when no run was begun in the folder, or it is finished.
+    pub fn must_be_unfinished(root: &Path) -> Result<()> {
+        let (what, hint) = if !root.join("config.yaml").exists() {
+            (
+                "no run was begun here, there is nothing to resume",
+                "leave `--resume` out to begin one, or name the folder of the unfinished run with `--out`",
+            )
+        } else if root.join("report.json").exists() {
+            (
+                "the run here is finished, there is nothing to resume",
+                "leave `--resume` out to see its report, or run with `--fresh` to run it anew",
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::Input(format!(
+            "{}: {what}\n\nhint: {hint}",
+            root.display()
+        )))
     }
 
     /// Writes the resolved configuration, or checks that the one there is the same.
@@ -128,7 +169,7 @@ impl RunDir {
             .map_err(|e| Error::format(&path, None, e.to_string()))
     }
 
-    /// Writes predictions, summary and, last, the report.
+    /// Writes predictions, summary and, last, the report; what was kept of unfinished streams goes.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -147,7 +188,8 @@ impl RunDir {
         let path = self.path("report.json");
         let json =
             serde_json::to_string_pretty(report).map_err(|e| Error::format(&path, None, e.to_string()))?;
-        write_atomically(&path, json.as_bytes())
+        write_atomically(&path, json.as_bytes())?;
+        self.forget_streams()
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 
 use crate::metrics::SeenUnseen;
-use crate::report::{AdapterReport, Generalised, GzslReport, Report, ZslReport};
+use crate::report::{AdapterReport, Generalised, GzslReport, Report, Segment, ZslReport};
 
 /// A readable summary; plain text, no colours.
 pub fn text(report: &Report) -> String {
@@ -192,16 +192,44 @@ fn adapters(out: &mut String, list: &[AdapterReport]) {
             let more = if occupancy.len() > 24 { " ..." } else { "" };
             let _ = write!(out, "; entries per class {}{more}", cells.join(" "));
         }
-        let _ = writeln!(
-            out,
-            "{}",
-            if adapter.second_pass {
-                "; scored the stream a second time"
-            } else {
-                ""
-            }
-        );
+        let again = "; scored the stream a second time";
+        let _ = writeln!(out, "{}", if adapter.second_pass { again } else { "" });
+        if let Some(line) = course(adapter) {
+            let _ = writeln!(out, "  {line}");
+        }
     }
+}
+
+/// How the adapter fared along its stream, in one line.
+fn course(adapter: &AdapterReport) -> Option<String> {
+    let (first, last) = (adapter.course.first()?, adapter.course.last()?);
+    let ends = |k: fn(&Segment) -> [f64; 2], unit: &str| {
+        let side = |s: &Segment| format!("{:.2} -> {:.2}{unit}", k(s)[0], k(s)[1]);
+        format!("{} at first, {} at last", side(first), side(last))
+    };
+    let mut parts = vec![
+        format!("entropy {}", ends(|s| s.entropy, "")),
+        format!("top-1 {}", ends(|s| s.top1, "%")),
+    ];
+    let held: usize = last.occupancy.iter().sum();
+    let right = |(n, purity): (&usize, &Option<f64>)| *n as f64 * purity.unwrap_or(0.0);
+    if held > 0 {
+        let right: f64 = last.occupancy.iter().zip(&last.purity).map(right).sum();
+        parts.push(format!(
+            "{:.0}% of {held} entries are of their class",
+            right / held as f64
+        ));
+    }
+    if let Some(drift) = last.drift {
+        parts.push(format!(
+            "anchors moved by {:.3}, at most {:.3}",
+            drift.mean, drift.max
+        ));
+    }
+    if !adapter.skipped.is_empty() {
+        parts.push(format!("{} samples skipped, not finite", adapter.skipped.len()));
+    }
+    Some(parts.join("; "))
 }
 
 fn performance(out: &mut String, report: &Report) {

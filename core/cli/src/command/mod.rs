@@ -7,3 +7,4 @@ pub mod doctor;
 pub mod embed;
 pub mod list;
 pub mod run;
+pub mod table;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use szar_core::Cancel;
-use szar_runner::{RunOptions, run as run_pipeline};
+use szar_runner::{RunOptions, SAVE_EVERY, run as run_pipeline};
 
 use crate::output::Output;
 use crate::threads;
@@ -24,6 +24,9 @@ pub struct Args {
     /// Train anew, whatever an earlier run left.
     #[arg(long)]
     fresh: bool,
+    /// Only go on with an unfinished run; an error when there is none.
+    #[arg(long, conflicts_with = "fresh")]
+    resume: bool,
 }
 
 /// Runs a pipeline and prints its summary.
@@ -33,6 +36,8 @@ pub fn run(args: &Args, output: &Output, cancel: &Cancel) -> Result<ExitCode> {
     let options = RunOptions {
         out: args.out.clone(),
         fresh: args.fresh,
+        resume: args.resume,
+        save_every: SAVE_EVERY,
         progress: output,
         cancel,
     };

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use szar_adapters::gates::entropy;
 use szar_core::host::{to_f64, to_i64};
-use szar_core::{Column, GateEvidence, GzslGate, Result, Scores};
+use szar_core::{Column, GateEvidence, GzslGate, PromptTower, Result, Scores};
 use tch::{Kind, Tensor, no_grad};
 
-use super::{Played, Streaming, argmax};
+use super::{Played, Setting, Streaming, argmax};
 use crate::data::{Data, Part};
 use crate::extract::Features;
 use crate::metrics::{auc, generalised};
@@ -24,6 +24,7 @@ pub fn gzsl(
     gate: &mut dyn GzslGate,
     data: &Data,
     features: &Features,
+    prompts: Option<&dyn PromptTower>,
 ) -> Result<(GzslReport, Vec<Prediction>, Played)> {
     let candidates = data.split.all();
     let columns = |list: &szar_core::ClassList| -> Vec<Column> {
@@ -33,14 +34,26 @@ pub fn gzsl(
             .collect()
     };
     let (seen, unseen) = (columns(data.split.seen()), columns(data.split.unseen()));
+    let mut is_seen = vec![false; candidates.len()];
+    seen.iter().for_each(|c| is_seen[c.0] = true);
     let constants = fit_gate(streaming, gate, data, features, &seen, &unseen)?;
 
     let rows = data.rows(Part::SeenTest).start..data.rows(Part::UnseenTest).end;
-    let test = features.rows(&rows);
     let samples: Vec<usize> = [data.samples(Part::SeenTest), data.samples(Part::UnseenTest)].concat();
     let column = |s: &usize| candidates.column(data.class(*s)).map_or(-1, |c| c.0 as i64);
     let labels: Vec<i64> = samples.iter().map(column).collect();
-    let played = streaming.play("gzsl", &test, &candidates, &labels)?;
+    let setting = Setting {
+        name: "gzsl",
+        features: features.rows(&rows),
+        first: rows.start,
+        names: data.names(&samples),
+        candidates: &candidates,
+        seen: is_seen.clone(),
+        labels,
+        prompts,
+    };
+    let played = streaming.play(&setting)?;
+    let (test, labels) = (&setting.features, &setting.labels);
     let index: Vec<i64> = played.order.iter().map(|r| *r as i64).collect();
     let index = Tensor::from_slice(&index).to_device(played.before.device());
     let encoder_logits = test.seen_logits.as_ref().map(|l| l.index_select(0, &index));
@@ -57,8 +70,6 @@ pub fn gzsl(
     };
     // The gate judges the base model, before and after alike: adapters move logits, not its calibration.
     let taken = gate.takes_for_seen(&sides.evidence(&before))?;
-    let mut is_seen = vec![false; candidates.len()];
-    seen.iter().for_each(|c| is_seen[c.0] = true);
     let ordered: Vec<i64> = played.order.iter().map(|r| labels[*r]).collect();
     let truly_unseen: Vec<bool> = ordered.iter().map(|l| !is_seen[*l as usize]).collect();
     let count = |scores: &Scores| -> Result<(Generalised, Vec<i64>)> {

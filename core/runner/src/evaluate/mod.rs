@@ -1,6 +1,9 @@
 //! Evaluation, the only place that knows test labels: zero-shot and generalised, before and after adaptation.
 
+mod chain;
+mod course;
 mod gzsl;
+mod saved;
 mod stream;
 mod zsl;
 
@@ -10,7 +13,8 @@ use szar_core::{Aligner, SemanticAnchors};
 use tch::Tensor;
 
 pub use gzsl::gzsl;
-pub use stream::{Played, Streaming};
+pub use saved::Saves;
+pub use stream::{Clock, Played, Setting, Streaming};
 pub use zsl::zsl;
 
 use crate::perf::{Stage, peak_memory_mib};

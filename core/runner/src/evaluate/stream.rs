@@ -1,26 +1,29 @@
 //! Plays a test stream: scores batch by batch, lets the adapters predict and update, keeps both.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rand::seq::SliceRandom;
 use szar_core::config::{Stream, StreamOrder as Order};
 use szar_core::{
-    AdapterConfig, BuildContext, Cancel, ClassList, FeatureMap, Observation, OracleLabels, Progress, Result,
-    Scores, Task, TestTimeAdapter,
+    AdapterConfig, BuildContext, Cancel, ClassList, FeatureMap, OracleLabels, Progress, PromptTower, Result,
+    SemanticAnchors, SkeletonEncoder,
 };
+use szar_data::store::SkeletonStore;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::{Model, argmax};
+use super::Model;
+use super::saved::Saves;
 use crate::extract::Features;
 use crate::report::AdapterReport;
 
-/// Everything a stream needs besides its candidates.
+/// Everything a stream needs besides its samples and candidates.
 pub struct Streaming<'a> {
     /// Aligner and anchors.
     pub model: Model<'a>,
     /// The chain of adapters.
     pub adapters: &'a [Box<dyn AdapterConfig>],
-    /// Order and batch size.
+    /// Order, batch size and number of streams.
     pub options: &'a Stream,
     /// Where and with which seed.
     pub ctx: &'a BuildContext,
@@ -28,10 +31,35 @@ pub struct Streaming<'a> {
     pub layout: std::sync::Arc<szar_core::SkeletonLayout>,
     /// Form of the encoder's features.
     pub spec: szar_core::EncoderSpec,
+    /// All sequences and the encoder, where an adapter asks for them.
+    pub skeletons: Option<(&'a SkeletonStore, &'a dyn SkeletonEncoder)>,
+    /// Where unfinished streams are kept.
+    pub saves: Saves,
     /// Where progress goes.
     pub progress: &'a dyn Progress,
     /// When to stop.
     pub cancel: &'a Cancel,
+}
+
+/// The samples of a stream, in the order of the store, and what they are told apart by.
+pub struct Setting<'a> {
+    /// `zsl` or `gzsl`.
+    pub name: &'static str,
+    /// Features of the samples.
+    pub features: Features,
+    /// Row of the store that holds the first sample.
+    pub first: usize,
+    /// Names of the samples.
+    pub names: Vec<&'a str>,
+    /// The candidates.
+    pub candidates: &'a ClassList,
+    /// Which of them are seen classes.
+    pub seen: Vec<bool>,
+    /// Column of the true class of each sample. Reaches only aligners whose capabilities say `oracle_labels`, adapters whose
+    /// marks say the same on top of them, and the choice among published test-tuned variants.
+    pub labels: Vec<i64>,
+    /// Set where an adapter asks for prompts.
+    pub prompts: Option<&'a dyn PromptTower>,
 }
 
 /// A stream that was played. Rows are in stream order.
@@ -44,10 +72,8 @@ pub struct Played {
     pub after: Option<Tensor>,
     /// The adapters.
     pub adapters: Vec<AdapterReport>,
-    /// Time of the aligner.
-    pub scoring: Duration,
-    /// Time of the adapters.
-    pub adapting: Duration,
+    /// Time of aligner and adapters.
+    pub clock: Clock,
 }
 
 impl Played {
@@ -57,37 +83,42 @@ impl Played {
     }
 }
 
+/// Time spent inside the components while a stream was played.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
+    /// In the aligner.
+    pub scoring: Duration,
+    /// In the adapters.
+    pub adapting: Duration,
+    /// Samples that went through an adapter, counted once per adapter.
+    pub adapted: usize,
+}
+
 impl Streaming<'_> {
-    /// Plays the samples `features` with these candidates. `labels` are candidate columns of the rows; they reach only aligners whose
-    /// capabilities say `oracle_labels` and the choice among published test-tuned variants.
+    /// Plays a stream, or goes on with one that was stopped. Rows that are not finite count as no answer: all logits 0.
     ///
     /// # Errors
-    /// When a component refuses, or the user stops.
-    pub fn play(
-        &self,
-        what: &str,
-        features: &Features,
-        candidates: &ClassList,
-        labels: &[i64],
-    ) -> Result<Played> {
-        let order = self.order(what, labels.len());
+    /// When a component refuses, a saved stream does not fit, or the user stops.
+    pub fn play(&self, setting: &Setting) -> Result<Played> {
+        let order = self.order(setting.name, setting.labels.len());
         let index = Tensor::from_slice(&order.iter().map(|r| *r as i64).collect::<Vec<_>>());
-        let index = index.to_device(self.ctx.device);
-        let ordered: Vec<i64> = order.iter().map(|r| labels[*r]).collect();
-        let started = Instant::now();
-        let before = self.score(what, features, candidates, &index, &ordered)?;
-        synchronise(self.ctx.device);
-        let scoring = started.elapsed();
-        let started = Instant::now();
-        let (after, adapters) = self.adapt(what, features, candidates, &index, &before, &ordered)?;
-        synchronise(self.ctx.device);
-        Ok(Played {
+        let track = Track {
+            streaming: self,
+            setting,
+            anchors: self.model.anchors.for_classes(setting.candidates)?,
+            index: index.to_device(self.ctx.device),
+            labels: order.iter().map(|r| setting.labels[*r]).collect(),
             order,
-            before,
-            after,
+        };
+        let mut clock = Clock::default();
+        let before = track.score(&mut clock)?;
+        let (after, adapters) = track.adapt(&before, &mut clock)?;
+        Ok(Played {
+            before: answers(&before),
+            after: after.map(|logits| answers(&logits)),
+            order: track.order,
             adapters,
-            scoring,
-            adapting: started.elapsed(),
+            clock,
         })
     }
 
@@ -98,177 +129,86 @@ impl Streaming<'_> {
         }
         order
     }
+}
 
-    fn batches(&self, count: usize) -> impl Iterator<Item = (i64, i64)> {
-        let batch = self.options.batch.max(1);
+/// Rows with a value that is not finite become zeros, which answer nothing.
+fn answers(logits: &Tensor) -> Tensor {
+    let finite = logits.isfinite().all_dim(1, true);
+    logits.where_self(&finite, &logits.zeros_like())
+}
+
+/// A stream being played: a setting in stream order.
+pub(super) struct Track<'a> {
+    pub(super) streaming: &'a Streaming<'a>,
+    pub(super) setting: &'a Setting<'a>,
+    /// Anchors of the candidates.
+    pub(super) anchors: SemanticAnchors,
+    /// Row of the features at each position.
+    pub(super) order: Vec<usize>,
+    /// The same on the device.
+    index: Tensor,
+    /// True column at each position.
+    pub(super) labels: Vec<i64>,
+}
+
+impl Track<'_> {
+    /// The positions of each step.
+    pub(super) fn batches(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (batch, count) = (self.streaming.options.batch.max(1), self.order.len());
         (0..count)
             .step_by(batch)
-            .map(move |start| (start as i64, batch.min(count - start) as i64))
+            .map(move |start| start..(start + batch).min(count))
     }
 
-    fn score(
-        &self,
-        what: &str,
-        features: &Features,
-        candidates: &ClassList,
-        index: &Tensor,
-        labels: &[i64],
-    ) -> Result<Tensor> {
-        let anchors = self.model.anchors.for_classes(candidates)?;
-        let oracle = self.model.aligner.capabilities().oracle_labels;
-        let all = Tensor::empty(
-            [labels.len() as i64, candidates.len() as i64],
-            (Kind::Float, self.ctx.device),
-        );
-        self.progress
-            .begin(&format!("{what}: scores"), labels.len() as u64);
-        for (start, len) in self.batches(labels.len()) {
-            self.cancel.check()?;
-            let batch = features.map.select(&index.narrow(0, start, len));
-            let scores = no_grad(|| {
-                if !oracle {
-                    return self.model.aligner.score(&batch, &anchors);
-                }
-                let truth = &labels[start as usize..(start + len) as usize];
-                let truth = OracleLabels(Tensor::from_slice(truth).to_device(self.ctx.device));
-                self.model.aligner.score_with_labels(&batch, &anchors, &truth)
+    /// Features at some positions.
+    pub(super) fn features(&self, at: &Range<usize>) -> FeatureMap {
+        let index = self.index.narrow(0, at.start as i64, at.len() as i64);
+        self.setting.features.map.select(&index)
+    }
+
+    /// True columns at some positions.
+    pub(super) fn oracle(&self, at: &Range<usize>) -> OracleLabels {
+        let labels = Tensor::from_slice(&self.labels[at.clone()]);
+        OracleLabels(labels.to_device(self.streaming.ctx.device))
+    }
+
+    fn score(&self, clock: &mut Clock) -> Result<Tensor> {
+        let (streaming, aligner) = (self.streaming, self.streaming.model.aligner);
+        let oracle = aligner.capabilities().oracle_labels;
+        let (count, classes) = (self.order.len(), self.setting.candidates.len() as i64);
+        let all = Tensor::empty([count as i64, classes], (Kind::Float, streaming.ctx.device));
+        streaming
+            .progress
+            .begin(&format!("{}: scores", self.setting.name), count as u64);
+        for at in self.batches() {
+            streaming.cancel.check()?;
+            let features = self.features(&at);
+            let truth = oracle.then(|| self.oracle(&at));
+            let started = Instant::now();
+            let scores = no_grad(|| match &truth {
+                None => aligner.score(&features, &self.anchors),
+                Some(truth) => aligner.score_with_labels(&features, &self.anchors, truth),
             })?;
-            szar_core::shape::expect(
-                "aligner scores",
-                &scores.logits,
-                [Some(len), Some(candidates.len() as i64)],
-            )?;
+            clock.scoring += started.elapsed();
+            let (start, len) = (at.start as i64, at.len() as i64);
+            szar_core::shape::expect("aligner scores", &scores.logits, [Some(len), Some(classes)])?;
             all.narrow(0, start, len).copy_(&scores.logits);
-            self.progress.advance((start + len) as u64, "");
+            streaming.progress.advance(at.end as u64, "");
         }
-        self.progress.end();
+        let started = Instant::now();
+        synchronise(streaming.ctx.device);
+        clock.scoring += started.elapsed();
+        streaming.progress.end();
         Ok(all)
-    }
-
-    /// Runs the chain; where an adapter's published protocol picks constants by test accuracy, the best of them.
-    fn adapt(
-        &self,
-        what: &str,
-        features: &Features,
-        candidates: &ClassList,
-        index: &Tensor,
-        before: &Tensor,
-        labels: &[i64],
-    ) -> Result<(Option<Tensor>, Vec<AdapterReport>)> {
-        let mut current = before.shallow_clone();
-        let mut reports = Vec::new();
-        for (position, config) in self.adapters.iter().enumerate() {
-            let run = |config: &dyn AdapterConfig| {
-                let name = format!("{what}: {}", config.typetag_name());
-                self.one(&name, position, config, features, candidates, index, &current)
-            };
-            let variants = config.test_tuned_variants();
-            let mut best: Option<(usize, Tensor, AdapterReport)> = None;
-            for variant in &variants {
-                let (logits, mut report) = run(variant.as_ref())?;
-                let right = argmax(&logits).iter().zip(labels).filter(|(a, b)| a == b).count();
-                report.test_tuned = serde_json::to_value(variant).ok();
-                if best.as_ref().is_none_or(|(most, ..)| right > *most) {
-                    best = Some((right, logits, report));
-                }
-            }
-            let (logits, report) = match best {
-                Some((_, logits, report)) => (logits, report),
-                None => run(config.as_ref())?,
-            };
-            current = logits;
-            reports.push(report);
-        }
-        Ok(((!reports.is_empty()).then_some(current), reports))
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "private; the stream and its place in the chain"
-    )]
-    fn one(
-        &self,
-        name: &str,
-        position: usize,
-        config: &dyn AdapterConfig,
-        features: &Features,
-        candidates: &ClassList,
-        index: &Tensor,
-        incoming: &Tensor,
-    ) -> Result<(Tensor, AdapterReport)> {
-        let mut adapter = config.build(self.ctx)?;
-        adapter.begin(&self.task(candidates, position)?)?;
-        let count = incoming.size()[0];
-        let all = incoming.empty_like();
-        self.progress.begin(name, count as u64);
-        for (start, len) in self.batches(count as usize) {
-            self.cancel.check()?;
-            let batch = features.map.select(&index.narrow(0, start, len));
-            let logits = self.step(adapter.as_mut(), &batch, incoming.narrow(0, start, len), start.unsigned_abs(), false)?;
-            all.narrow(0, start, len).copy_(&logits);
-            self.progress.advance((start + len) as u64, "");
-        }
-        let second_pass = adapter.wants_second_pass();
-        if second_pass {
-            for (start, len) in self.batches(count as usize) {
-                self.cancel.check()?;
-                let batch = features.map.select(&index.narrow(0, start, len));
-                let logits = self.step(adapter.as_mut(), &batch, incoming.narrow(0, start, len), start.unsigned_abs(), true)?;
-                all.narrow(0, start, len).copy_(&logits);
-            }
-        }
-        self.progress.end();
-        let report = AdapterReport {
-            component: config.typetag_name().to_owned(),
-            second_pass,
-            test_tuned: None,
-            state_bytes: adapter.state_bytes(),
-            diagnostics: adapter.diagnostics(),
-        };
-        Ok((all, report))
-    }
-
-    fn step(
-        &self,
-        adapter: &mut dyn TestTimeAdapter,
-        features: &FeatureMap,
-        logits: Tensor,
-        first: u64,
-        again: bool,
-    ) -> Result<Tensor> {
-        let shape = logits.size();
-        let scores = Scores { logits };
-        let samples = szar_core::SampleRef::run(first, shape[0].unsigned_abs() as usize);
-        let seen = Observation::new(features, &scores, &samples);
-        let step = |adapter: &mut dyn TestTimeAdapter| {
-            if again {
-                adapter.rescore(&seen, self.model.aligner)
-            } else {
-                adapter.step(&seen, self.model.aligner)
-            }
-        };
-        let logits = no_grad(|| step(adapter))?.logits;
-        szar_core::shape::expect("adapter scores", &logits, [Some(shape[0]), Some(shape[1])])?;
-        Ok(logits.detach())
-    }
-
-    fn task(&self, candidates: &ClassList, position: usize) -> Result<Task> {
-        Ok(Task {
-            candidates: candidates.clone(),
-            seen: vec![false; candidates.len()],
-            anchors: self.model.anchors.for_classes(candidates)?,
-            features: self.spec,
-            layout: std::sync::Arc::clone(&self.layout),
-            device: self.ctx.device,
-            seed: self.ctx.seed.derive("adapter", position as u64),
-            streams: 1,
-            expected: 0,
-        })
     }
 }
 
-fn synchronise(device: Device) {
+/// Waits for an accelerator, so that its time is counted where it is spent.
+pub(super) fn synchronise(device: Device) {
     if let Device::Cuda(index) = device {
         tch::Cuda::synchronize(index as i64);
     }
 }
+
+#[cfg(test)]
+mod tests;

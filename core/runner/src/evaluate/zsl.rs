@@ -2,16 +2,16 @@
 
 use szar_adapters::gates::entropy;
 use szar_core::host::to_f64;
-use szar_core::{ClassSplit, Result};
+use szar_core::{ClassSplit, PromptTower, Result};
 use tch::{Kind, Tensor};
 
-use super::{Played, Streaming, argmax};
+use super::{Played, Setting, Streaming, argmax};
 use crate::data::{Data, Part};
 use crate::extract::Features;
 use crate::metrics::Confusion;
 use crate::report::{Accuracy, Prediction, ZslReport};
 
-/// Plays the unseen test stream and counts.
+/// Plays the unseen test stream and counts. `features` holds all rows of the store.
 ///
 /// # Errors
 /// When a component refuses, or the user stops.
@@ -19,12 +19,25 @@ pub fn zsl(
     streaming: &Streaming,
     data: &Data,
     features: &Features,
+    prompts: Option<&dyn PromptTower>,
 ) -> Result<(ZslReport, Vec<Prediction>, Played)> {
     let classes = data.split.unseen();
     let rows = data.samples(Part::UnseenTest);
     let column = |s: &usize| classes.column(data.class(*s)).map_or(-1, |c| c.0 as i64);
     let labels: Vec<i64> = rows.iter().map(column).collect();
-    let played = streaming.play("zsl", features, classes, &labels)?;
+    let test = data.rows(Part::UnseenTest);
+    let setting = Setting {
+        name: "zsl",
+        features: features.rows(&test),
+        first: test.start,
+        names: data.names(rows),
+        candidates: classes,
+        seen: vec![false; classes.len()],
+        labels,
+        prompts,
+    };
+    let played = streaming.play(&setting)?;
+    let labels = &setting.labels;
     let ordered: Vec<i64> = played.order.iter().map(|r| labels[*r]).collect();
     let before = accuracy(&data.split, &ordered, &argmax(&played.before))?;
     let after = played

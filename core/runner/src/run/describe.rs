@@ -1,7 +1,9 @@
 //! What the report says of a run besides its results.
 
+use std::collections::BTreeMap;
+
 use szar_core::checkpoint::NamedTensors;
-use szar_core::config::Pipeline;
+use szar_core::config::{Pipeline, Resolved};
 use szar_core::{FitSummary, Mark, Result, SkeletonEncoder};
 use tch::{Device, Kind};
 
@@ -9,16 +11,16 @@ use crate::data::{Data, Part};
 use crate::evaluate::argmax;
 use crate::extract::Features;
 use crate::metrics::Confusion;
-use crate::report::{DataReport, EncoderReport};
+use crate::report::{DataReport, EncoderReport, Provenance};
 
-pub(super) fn device_name(device: Device) -> String {
+fn device_name(device: Device) -> String {
     match device {
         Device::Cuda(n) => format!("cuda:{n}"),
         other => format!("{other:?}").to_lowercase(),
     }
 }
 
-pub(super) fn git_revision() -> Option<String> {
+fn git_revision() -> Option<String> {
     let output = std::process::Command::new("git")
         .args(["rev-parse", "HEAD"])
         .output()
@@ -104,4 +106,40 @@ pub(super) fn encoder_report(
         test_top1: test.as_ref().map(Confusion::top1),
         test_class_mean: test.as_ref().map(Confusion::class_mean),
     })
+}
+
+/// What runs, where.
+pub(super) fn provenance(resolved: &Resolved, device: Device) -> Provenance {
+    let p = &resolved.pipeline;
+    let mut options = resolved.value.clone();
+    if let Some(map) = options.as_object_mut() {
+        map.shift_remove("output");
+    }
+    let mut components = BTreeMap::from([
+        ("dataset".to_owned(), p.dataset.typetag_name().to_owned()),
+        ("preprocess".to_owned(), p.preprocess.typetag_name().to_owned()),
+        ("encoder".to_owned(), p.encoder.typetag_name().to_owned()),
+        ("semantics".to_owned(), p.semantics.typetag_name().to_owned()),
+        ("aligner".to_owned(), p.aligner.typetag_name().to_owned()),
+    ]);
+    for (i, adapter) in p.adapters.iter().enumerate() {
+        components.insert(format!("adapters[{i}]"), adapter.typetag_name().to_owned());
+    }
+    if let Some(gate) = &p.gate {
+        components.insert("gate".to_owned(), gate.typetag_name().to_owned());
+    }
+    Provenance {
+        szar: env!("CARGO_PKG_VERSION").into(),
+        git: git_revision(),
+        config: resolved.hash(),
+        options,
+        seed: p.seed,
+        device: device_name(device),
+        threads: i64::from(tch::get_num_threads()),
+        precision: match p.precision.resolve(device) {
+            Kind::BFloat16 => "bf16".into(),
+            _ => "f32".into(),
+        },
+        components,
+    }
 }

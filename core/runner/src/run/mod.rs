@@ -1,29 +1,30 @@
 //! One pipeline from configuration to report.
 
 mod describe;
+mod evaluate;
 mod parts;
+mod shared;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use szar_core::config::{Evaluation, Pipeline, Resolved};
+use szar_core::config::{Pipeline, Resolved};
 use szar_core::{
-    Aligner, BuildContext, Cancel, Error, FitContext, InputSpec, Progress, Result, Seed, SeenFeatures,
-    SeenSet, SemanticAnchors, SkeletonEncoder,
+    Aligner, BuildContext, Cancel, EncoderSpec, Error, FitContext, InputSpec, Progress, Requirements, Result,
+    Seed, SeenFeatures, SeenSet, SemanticAnchors, SemanticProvider, SkeletonEncoder,
 };
-use tch::Kind;
 
 use crate::data::{Data, Part};
-use crate::evaluate::{Model, Streaming, gzsl, stage, zsl};
-use crate::extract::{Features, extract};
+use crate::evaluate::stage;
+use crate::extract::{Features, extract, finite};
 use crate::perf::{Stage, Watch};
-use crate::report::{AlignerReport, Provenance, Report};
+use crate::report::{AlignerReport, Report};
 use crate::rundir::RunDir;
 use crate::summary;
-use crate::train::{Source, Trained, content_hash, obtain};
+use crate::train::{Source, Trained, obtain};
 
-use self::describe::{count, data_report, device_name, encoder_report, git_revision, marks};
+use self::describe::{count, data_report, encoder_report, marks, provenance};
 use self::parts::{AlignerPart, EncoderPart};
 
 /// How to run, as far as it does not change results.
@@ -32,11 +33,19 @@ pub struct RunOptions<'a> {
     pub out: Option<PathBuf>,
     /// Forget what an earlier run left, and train anew.
     pub fresh: bool,
+    /// Go on with an unfinished run, and refuse when there is none.
+    pub resume: bool,
+    /// Time between two saves of a stream that is being played.
+    pub save_every: Duration,
     /// Where progress goes.
     pub progress: &'a dyn Progress,
     /// When to stop.
     pub cancel: &'a Cancel,
 }
+
+/// Time between two saves of a stream, unless the caller says otherwise: little is lost when a run is killed, and
+/// saving costs nothing that is felt.
+pub const SAVE_EVERY: Duration = Duration::from_secs(30);
 
 /// A finished run.
 #[derive(Debug)]
@@ -64,6 +73,9 @@ pub fn run(resolved: &Resolved, options: &RunOptions) -> Result<Outcome> {
         .out
         .clone()
         .unwrap_or_else(|| output.join(format!("{}-{}", pipeline.name, &hash[..12])));
+    if options.resume {
+        RunDir::must_be_unfinished(&root)?;
+    }
     let dir = RunDir::open(&root, resolved, options.fresh)?;
     if let Some(report) = dir.report()? {
         let summary = summary::text(&report);
@@ -122,76 +134,46 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn run(&mut self) -> Result<(Report, Vec<crate::report::Prediction>)> {
+        let started = Instant::now();
         let data = self.read()?;
-        let anchors = self.anchors(&data)?;
+        let (anchors, mut semantics) = self.anchors(&data)?;
         let (mut encoder, input) = self.build_encoder(&data)?;
         let trained_encoder = self.train_encoder(encoder.as_mut(), &data)?;
         let features = self.extract(encoder.as_ref(), &data)?;
         let encoder_report = encoder_report(encoder.as_ref(), trained_encoder.summary, &data, &features)?;
-        let spec = encoder.spec();
-        drop(encoder);
-        let (aligner, aligner_report) = self.train_aligner(&data, &features, &anchors, &input)?;
-        let model = Model {
-            aligner: aligner.as_ref(),
+        let (aligner, aligner_report) =
+            self.train_aligner(&data, &features, &anchors, encoder.as_ref(), &input)?;
+        let needs = |wants: fn(&Requirements) -> bool| {
+            let mut adapters = self.pipeline.adapters.iter();
+            adapters.any(|a| wants(&a.requirements()))
+        };
+        let encoder = needs(|r| r.skeletons.is_some()).then_some(encoder);
+        let asked = needs(|r| r.prompts.is_some());
+        let results = self.evaluate(evaluate::Trained {
+            data: &data,
+            features: &features,
             anchors: &anchors,
-        };
-        let ctx = BuildContext {
-            seed: self.ctx.seed.derive("evaluate", 0),
-            ..self.ctx.clone()
-        };
-        let streaming = Streaming {
-            model,
-            adapters: &self.pipeline.adapters,
-            options: &self.pipeline.stream,
-            ctx: &ctx,
-            layout: Arc::clone(&input.layout),
-            spec,
-            progress: self.options.progress,
-            cancel: self.options.cancel,
-        };
-        let mut predictions = Vec::new();
-        let mut results = (None, None);
-        if self.pipeline.evaluate.contains(&Evaluation::Zsl) {
-            let (report, lines, played) =
-                zsl(&streaming, &data, &features.rows(&data.rows(Part::UnseenTest)))?;
-            self.stages
-                .push(stage("zsl scoring", played.scoring, lines.len()));
-            self.note_adapting("zsl adaptation", &played, lines.len());
-            predictions.extend(lines);
-            results.0 = Some(report);
-        }
-        if self.pipeline.evaluate.contains(&Evaluation::Gzsl) {
-            let config = self
-                .pipeline
-                .gate
-                .as_ref()
-                .ok_or_else(|| Error::Missing("a gate for gzsl".into()))?;
-            let mut gate = config.build(&data.split.all(), &self.ctx)?;
-            let (report, lines, played) = gzsl(&streaming, gate.as_mut(), &data, &features)?;
-            self.stages
-                .push(stage("gzsl scoring", played.scoring, lines.len()));
-            self.note_adapting("gzsl adaptation", &played, lines.len());
-            predictions.extend(lines);
-            results.1 = Some(report);
-        }
+            aligner: aligner.as_ref(),
+            spec: spec(&features),
+            encoder: encoder.as_deref(),
+            semantics: asked.then_some(semantics.as_mut()),
+        })?;
+        let inside: f64 = self.stages.iter().map(|stage| stage.seconds).sum();
+        let rest = (started.elapsed().as_secs_f64() - inside).max(0.0);
+        self.stages
+            .push(stage("overhead", Duration::from_secs_f64(rest), 0));
         let report = Report {
             name: self.pipeline.name.clone(),
             marks: marks(self.pipeline),
-            provenance: self.provenance(),
+            provenance: provenance(self.resolved, self.ctx.device),
             data: data_report(&data),
             encoder: encoder_report,
             aligner: aligner_report,
-            zsl: results.0,
-            gzsl: results.1,
+            zsl: results.zsl,
+            gzsl: results.gzsl,
             performance: std::mem::take(&mut self.stages),
         };
-        Ok((report, predictions))
-    }
-
-    fn note_adapting(&mut self, name: &str, played: &crate::evaluate::Played, samples: usize) {
-        if played.after.is_some() {
-            self.stages.push(stage(name, played.adapting, samples));
-        }
+        Ok((report, results.predictions))
     }
 
     fn read(&mut self) -> Result<Data> {
@@ -202,15 +184,11 @@ impl Session<'_> {
         Ok(data)
     }
 
-    fn anchors(&mut self, data: &Data) -> Result<SemanticAnchors> {
+    fn anchors(&mut self, data: &Data) -> Result<(SemanticAnchors, Box<dyn SemanticProvider>)> {
         let watch = Watch::start("semantics");
         let classes = data.split.all();
-        let anchors = self
-            .pipeline
-            .semantics
-            .build(&self.ctx)?
-            .anchors(&classes)?
-            .to_device(self.ctx.device);
+        let mut semantics = self.pipeline.semantics.build(&self.ctx)?;
+        let anchors = semantics.anchors(&classes)?.to_device(self.ctx.device);
         let anchors = anchors.for_classes(&classes)?;
         if let Some(width) = self.pipeline.aligner.width().filter(|w| *w != anchors.width()) {
             return Err(Error::Input(format!(
@@ -221,7 +199,7 @@ impl Session<'_> {
             )));
         }
         self.stages.push(watch.stop(classes.len() as u64, false));
-        Ok(anchors)
+        Ok((anchors, semantics))
     }
 
     fn build_encoder(&self, data: &Data) -> Result<(Box<dyn SkeletonEncoder>, InputSpec)> {
@@ -262,53 +240,6 @@ impl Session<'_> {
         Ok(trained)
     }
 
-    /// Where an encoder trained on the same data with the same options, seed, device and threads is kept.
-    fn shared_encoder(&self, data: &Data) -> Option<PathBuf> {
-        if self.options.fresh {
-            return None;
-        }
-        let options = self.resolved.hash_of(&[
-            "seed",
-            "threads",
-            "precision",
-            "preprocess",
-            "encoder",
-            "validation",
-        ]);
-        let device = format!("{:?}/{}", self.ctx.device, tch::get_num_threads());
-        let rows = data.rows(Part::Train).start..data.rows(Part::Validation).end;
-        let labels: String = rows
-            .clone()
-            .map(|r| format!("{} ", data.class(data.partition.all()[r])))
-            .collect();
-        let texts = [options.as_str(), &device, &labels, env!("CARGO_PKG_VERSION")];
-        let hash = content_hash(texts, data.store.values(rows));
-        let folder = self.pipeline.output.0.join(".trained");
-        Some(folder.join(format!("encoder-{}.safetensors", &hash[..16])))
-    }
-
-    fn about(&self, role: &str, component: &str) -> Vec<(String, String)> {
-        let block = self
-            .resolved
-            .value
-            .get(role)
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        let preprocess = self
-            .resolved
-            .value
-            .get("preprocess")
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        vec![
-            ("szar".into(), env!("CARGO_PKG_VERSION").into()),
-            ("component".into(), component.into()),
-            ("options".into(), block),
-            ("preprocess".into(), preprocess),
-            ("seed".into(), self.pipeline.seed.to_string()),
-        ]
-    }
-
     fn extract(&mut self, encoder: &dyn SkeletonEncoder, data: &Data) -> Result<Features> {
         let watch = Watch::start("features");
         let needs_map = self.pipeline.aligner.capabilities().features == szar_core::FeatureNeed::Map
@@ -326,6 +257,7 @@ impl Session<'_> {
             progress,
             cancel,
         )?;
+        finite(&features, data.rows(Part::SeenTest).start)?;
         self.stages.push(watch.stop(data.store.len() as u64, false));
         Ok(features)
     }
@@ -335,19 +267,18 @@ impl Session<'_> {
         data: &Data,
         features: &Features,
         anchors: &SemanticAnchors,
+        encoder: &dyn SkeletonEncoder,
         input: &InputSpec,
     ) -> Result<(Box<dyn Aligner>, AlignerReport)> {
         let watch = Watch::start("aligner training");
         let config = &self.pipeline.aligner;
-        let (_, channels, frames, joints) = features.map.dims();
-        let spec = szar_core::EncoderSpec {
-            channels,
-            frames,
-            joints,
-            classifies: features.seen_logits.is_some(),
-        };
         self.ctx.seed.derive("aligner/init", 0).apply();
-        let mut aligner = config.build(&spec, &anchors.granularities, anchors.width(), &self.ctx)?;
+        let mut aligner = config.build(
+            &spec(features),
+            &anchors.granularities,
+            anchors.width(),
+            &self.ctx,
+        )?;
         let set = |part| -> Result<SeenSet> {
             let labels = data.seen_labels(part, self.ctx.device)?;
             Ok(SeenSet {
@@ -362,6 +293,7 @@ impl Session<'_> {
         };
         let seen_anchors = anchors.for_classes(data.split.seen())?;
         let about = self.about("aligner", config.typetag_name());
+        let shared = self.shared_aligner(data, features, &seen_anchors, encoder);
         let mut part = AlignerPart {
             aligner: aligner.as_mut(),
             seen: &seen,
@@ -373,7 +305,7 @@ impl Session<'_> {
             &mut part,
             config.weights(),
             self.dir,
-            None,
+            shared.as_deref(),
             self.ctx.device,
             &about,
         )?;
@@ -396,35 +328,16 @@ impl Session<'_> {
             checkpoint: Some(checkpoint),
         }
     }
+}
 
-    fn provenance(&self) -> Provenance {
-        let p = self.pipeline;
-        let mut components = BTreeMap::from([
-            ("dataset".to_owned(), p.dataset.typetag_name().to_owned()),
-            ("preprocess".to_owned(), p.preprocess.typetag_name().to_owned()),
-            ("encoder".to_owned(), p.encoder.typetag_name().to_owned()),
-            ("semantics".to_owned(), p.semantics.typetag_name().to_owned()),
-            ("aligner".to_owned(), p.aligner.typetag_name().to_owned()),
-        ]);
-        for (i, adapter) in p.adapters.iter().enumerate() {
-            components.insert(format!("adapters[{i}]"), adapter.typetag_name().to_owned());
-        }
-        if let Some(gate) = &p.gate {
-            components.insert("gate".to_owned(), gate.typetag_name().to_owned());
-        }
-        Provenance {
-            szar: env!("CARGO_PKG_VERSION").into(),
-            git: git_revision(),
-            config: self.resolved.hash(),
-            seed: p.seed,
-            device: device_name(self.ctx.device),
-            threads: i64::from(tch::get_num_threads()),
-            precision: match p.precision.resolve(self.ctx.device) {
-                Kind::BFloat16 => "bf16".into(),
-                _ => "f32".into(),
-            },
-            components,
-        }
+/// The form that the features have.
+fn spec(features: &Features) -> EncoderSpec {
+    let (_, channels, frames, joints) = features.map.dims();
+    EncoderSpec {
+        channels,
+        frames,
+        joints,
+        classifies: features.seen_logits.is_some(),
     }
 }
 
@@ -432,3 +345,6 @@ fn fit_stage(watch: Watch, trained: &Trained, samples: usize) -> Stage {
     let epochs = trained.summary.as_ref().map_or(0, |s| s.epochs.max(1) as usize);
     watch.stop((samples * epochs) as u64, trained.source != Source::Trained)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! The part of a run that plays test streams.
+
+use std::sync::Arc;
+
+use szar_core::config::Evaluation;
+use szar_core::{
+    Aligner, BuildContext, ClassList, EncoderSpec, Error, PromptTower, Result, SemanticAnchors,
+    SemanticProvider, SkeletonEncoder,
+};
+
+use super::Session;
+use crate::data::Data;
+use crate::evaluate::{Clock, Model, Saves, Streaming, gzsl, stage, zsl};
+use crate::extract::Features;
+use crate::report::{GzslReport, Prediction, ZslReport};
+
+/// What is left after training.
+pub(super) struct Trained<'a> {
+    pub data: &'a Data,
+    pub features: &'a Features,
+    pub anchors: &'a SemanticAnchors,
+    pub aligner: &'a dyn Aligner,
+    /// What the features are of.
+    pub spec: EncoderSpec,
+    /// Set where an adapter asks for the skeletons.
+    pub encoder: Option<&'a dyn SkeletonEncoder>,
+    /// Set where an adapter asks for prompts.
+    pub semantics: Option<&'a mut dyn SemanticProvider>,
+}
+
+/// Results by protocol, and the lines of all predictions.
+#[derive(Default)]
+pub(super) struct Results {
+    pub zsl: Option<ZslReport>,
+    pub gzsl: Option<GzslReport>,
+    pub predictions: Vec<Prediction>,
+}
+
+impl Session<'_> {
+    pub(super) fn evaluate(&mut self, mut trained: Trained) -> Result<Results> {
+        let (data, features) = (trained.data, trained.features);
+        let all = data.split.all();
+        let ctx = BuildContext {
+            seed: self.ctx.seed.derive("evaluate", 0),
+            ..self.ctx.clone()
+        };
+        let streaming = Streaming {
+            model: Model {
+                aligner: trained.aligner,
+                anchors: trained.anchors,
+            },
+            adapters: &self.pipeline.adapters,
+            options: &self.pipeline.stream,
+            ctx: &ctx,
+            layout: Arc::clone(&data.dataset.info().layout),
+            spec: trained.spec,
+            skeletons: trained.encoder.map(|encoder| (&data.store, encoder)),
+            saves: Saves {
+                folder: self.dir.path("checkpoints"),
+                run: self.resolved.hash(),
+                every: self.options.save_every,
+            },
+            progress: self.options.progress,
+            cancel: self.options.cancel,
+        };
+        let mut results = Results::default();
+        if self.pipeline.evaluate.contains(&Evaluation::Zsl) {
+            let prompts = self.prompts(&mut trained.semantics, data.split.unseen())?;
+            let (report, lines, played) = zsl(&streaming, data, features, prompts.as_deref())?;
+            self.note_times("zsl", &played.clock, lines.len());
+            results.predictions.extend(lines);
+            results.zsl = Some(report);
+        }
+        if self.pipeline.evaluate.contains(&Evaluation::Gzsl) {
+            let config = self.pipeline.gate.as_ref();
+            let config = config.ok_or_else(|| Error::Missing("a gate for gzsl".into()))?;
+            let mut gate = config.build(&all, &self.ctx)?;
+            let prompts = self.prompts(&mut trained.semantics, &all)?;
+            let (report, lines, played) =
+                gzsl(&streaming, gate.as_mut(), data, features, prompts.as_deref())?;
+            self.note_times("gzsl", &played.clock, lines.len());
+            results.predictions.extend(lines);
+            results.gzsl = Some(report);
+        }
+        Ok(results)
+    }
+
+    /// The prompts of some classes, where an adapter asks for them.
+    fn prompts(
+        &self,
+        semantics: &mut Option<&mut dyn SemanticProvider>,
+        classes: &ClassList,
+    ) -> Result<Option<Box<dyn PromptTower>>> {
+        let Some(semantics) = semantics else {
+            return Ok(None);
+        };
+        match semantics.prompt_tower(classes)? {
+            Some(tower) => Ok(Some(tower)),
+            None => Err(Error::Input(format!(
+                "semantics `{}` has no text encoder whose prompt can be tuned",
+                self.pipeline.semantics.typetag_name()
+            ))),
+        }
+    }
+
+    fn note_times(&mut self, setting: &str, clock: &Clock, samples: usize) {
+        self.stages
+            .push(stage(&format!("{setting} scoring"), clock.scoring, samples));
+        if !self.pipeline.adapters.is_empty() {
+            let name = format!("{setting} adaptation");
+            self.stages.push(stage(&name, clock.adapting, clock.adapted));
+        }
+    }
+}
