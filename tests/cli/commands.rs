@@ -39,8 +39,10 @@ fn an_unknown_component_suggests_the_nearest() {
 
 #[test]
 fn every_shipped_configuration_is_fine() {
-    let configs = std::fs::read_dir(szar_tests::root().join("configs")).expect("configs");
-    let yaml = configs
+    let folders = ["configs", "configs/adapters"].map(|f| std::fs::read_dir(szar_tests::root().join(f)));
+    let yaml = folders
+        .into_iter()
+        .flat_map(|folder| folder.expect("configurations"))
         .flatten()
         .map(|e| e.path())
         .filter(|p| p.extension().is_some_and(|e| e == "yaml"));
