@@ -244,7 +244,7 @@ impl Online {
     /// See [`TestTimeAdapter::held`].
     pub fn held(&self) -> Vec<Held> {
         let separate = self.separate;
-        let of = |(number, adapter): (usize, &Box<dyn TestTimeAdapter>)| {
+        let of = |(number, held): (usize, Vec<Held>)| {
             let stream = |held: Held| Held {
                 sample: SampleRef {
                     stream: if separate { number } else { held.sample.stream },
@@ -252,9 +252,14 @@ impl Online {
                 },
                 ..held
             };
-            adapter.held().into_iter().map(stream).collect::<Vec<_>>()
+            held.into_iter().map(stream).collect::<Vec<_>>()
         };
-        self.adapters.iter().enumerate().flat_map(of).collect()
+        self.adapters
+            .iter()
+            .map(|a| a.held())
+            .enumerate()
+            .flat_map(of)
+            .collect()
     }
 
     /// See [`TestTimeAdapter::moved_anchors`]; `[S, C, G, d]`.

@@ -1,0 +1,195 @@
+//! The gradient of the memory's cross-entropy with respect to the anchors: closed form where scores are dot products,
+//! by a graph through the aligner where they are not.
+
+use szar_core::{Aligner, Linear, Result, SemanticAnchors};
+use tch::{Kind, Tensor, with_grad};
+
+/// Rows times candidates that go through an aligner at a time; bounds the graph's memory at some 100 MB.
+const PIECE: i64 = 4096;
+
+/// Which of the anchors are refined, and how the aligner compares.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// `[C, G, d]`, as the texts give them.
+    pub anchors: SemanticAnchors,
+    /// Positions of the P refined texts among the G.
+    pub refined: Vec<i64>,
+    pub linear: Option<Linear>,
+}
+
+impl Plan {
+    /// The whole anchors with the refined texts `[C, P, d]` in place; differentiable in them.
+    pub fn anchors_with(&self, text: &Tensor) -> Result<SemanticAnchors> {
+        let whole = self.refined.len() == self.anchors.granularities.len();
+        let values = if whole && self.refined.iter().enumerate().all(|(i, g)| i as i64 == *g) {
+            text.shallow_clone()
+        } else {
+            let index = Tensor::from_slice(&self.refined).to_device(text.device());
+            self.anchors.values.index_copy(1, &index, text)
+        };
+        self.anchors.with_values(values)
+    }
+
+    /// Position among the refined of each text that the linear aligner compares.
+    fn picks(&self, linear: &Linear) -> Vec<Option<i64>> {
+        let at = |g: &usize| {
+            self.refined
+                .iter()
+                .position(|r| *r == *g as i64)
+                .map(|p| p as i64)
+        };
+        linear.granularities.iter().map(at).collect()
+    }
+
+    fn as_refined(&self, picks: &[Option<i64>]) -> bool {
+        picks.len() == self.refined.len() && picks.iter().enumerate().all(|(i, p)| *p == Some(i as i64))
+    }
+
+    /// `[R, C, D]`: the class vectors that a linear aligner compares with, from refined texts `[R, C, P, d]`.
+    pub fn classes(&self, linear: &Linear, text: &Tensor) -> Tensor {
+        let picks = self.picks(linear);
+        if self.as_refined(&picks) {
+            return text.flatten(2, 3);
+        }
+        let streams = text.size()[0];
+        let part = |(pick, g): (&Option<i64>, &usize)| match pick {
+            Some(p) => text.select(2, *p),
+            None => {
+                let fixed = self.anchors.values.select(1, *g as i64);
+                fixed.unsqueeze(0).expand([streams, -1, -1], false)
+            }
+        };
+        let parts: Vec<Tensor> = picks.iter().zip(&linear.granularities).map(part).collect();
+        Tensor::cat(&parts, -1)
+    }
+
+    /// The other way: `[R, C, P, d]` from a gradient with respect to the class vectors, `[R, C, D]`.
+    fn texts(&self, linear: &Linear, gradient: &Tensor) -> Tensor {
+        let picks = self.picks(linear);
+        let size = gradient.size();
+        let width = self.anchors.width();
+        let parts = gradient.view([size[0], size[1], -1, width]);
+        if self.as_refined(&picks) {
+            return parts;
+        }
+        let out = Tensor::zeros(
+            [size[0], size[1], self.refined.len() as i64, width],
+            (Kind::Float, gradient.device()),
+        );
+        for (part, pick) in picks.iter().enumerate() {
+            if let Some(p) = pick {
+                out.select(2, *p).copy_(&parts.select(2, part as i64));
+            }
+        }
+        out
+    }
+
+    /// Logits `[R, C]` of one row per stream, `[R, D]`, under texts `[R, C, P, d]`.
+    pub fn score_linear(&self, linear: &Linear, rows: &Tensor, text: &Tensor) -> Tensor {
+        let classes = self.classes(linear, text);
+        let logits = if classes.size()[0] == 1 {
+            rows.mm(&classes.squeeze_dim(0).transpose(0, 1))
+        } else {
+            classes.bmm(&rows.unsqueeze(-1)).squeeze_dim(-1)
+        };
+        logits * linear.scale
+    }
+
+    /// `[R, C, P, d]`: gradient of `Σ_j w_j CE(rows_j · classesᵀ / τ, y_j)` with respect to the texts `[R, C, P, d]`, and
+    /// the loss `[R]` when asked.
+    ///
+    /// # Shapes
+    /// `rows` `[R, n, D]`, `targets` `[n, C]` or `[R, n, C]` one-hot, `weights` `[R, n]`.
+    pub fn linear_gradient(
+        &self,
+        linear: &Linear,
+        text: &Tensor,
+        batch: &Batch,
+        temperature: f64,
+        loss: bool,
+    ) -> (Tensor, Option<Tensor>) {
+        let Batch {
+            rows,
+            targets,
+            weights,
+        } = batch;
+        let classes = self.classes(linear, text);
+        let factor = linear.scale / temperature;
+        let single = rows.size()[0] == 1;
+        let logits = if single {
+            rows.squeeze_dim(0)
+                .mm(&classes.squeeze_dim(0).transpose(0, 1))
+                .unsqueeze(0)
+        } else {
+            rows.bmm(&classes.transpose(1, 2))
+        };
+        let posterior = (&logits * factor).softmax(-1, Kind::Float);
+        let losses = loss.then(|| {
+            let picked = ((&logits * factor).log_softmax(-1, Kind::Float) * targets).sum_dim_intlist(
+                [-1i64].as_slice(),
+                false,
+                Kind::Float,
+            );
+            -(picked * weights).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)
+        });
+        let slope = (posterior - targets) * (weights * factor).unsqueeze(-1);
+        let gradient = if single {
+            slope
+                .squeeze_dim(0)
+                .transpose(0, 1)
+                .mm(&rows.squeeze_dim(0))
+                .unsqueeze(0)
+        } else {
+            slope.transpose(1, 2).bmm(rows)
+        };
+        (self.texts(linear, &gradient), losses)
+    }
+
+    /// `[C, P, d]`: as [`Self::linear_gradient`] for one stream and any aligner, through its graph.
+    ///
+    /// # Shapes
+    /// `rows` `[n, ...]`, `labels` `[n]` i64, `weights` `[n]`, `text` `[C, P, d]`.
+    pub fn graph_gradient(
+        &self,
+        model: &dyn Aligner,
+        text: &Tensor,
+        rows: &Tensor,
+        labels: &Tensor,
+        weights: &Tensor,
+        temperature: f64,
+    ) -> Result<(Tensor, f64)> {
+        let leaf = text.detach().copy().set_requires_grad(true);
+        let count = rows.size()[0];
+        let piece = (PIECE / text.size()[0].max(1)).max(1);
+        let mut total = 0.0;
+        for from in (0..count).step_by(piece as usize) {
+            let len = piece.min(count - from);
+            let loss = with_grad(|| -> Result<Tensor> {
+                let anchors = self.anchors_with(&leaf)?;
+                let logits = model
+                    .score_condensed(&rows.narrow(0, from, len), &anchors)?
+                    .logits
+                    / temperature;
+                let picked = logits
+                    .log_softmax(-1, Kind::Float)
+                    .gather(1, &labels.narrow(0, from, len).unsqueeze(1), false)
+                    .squeeze_dim(1);
+                Ok(-(picked * weights.narrow(0, from, len)).sum(Kind::Float))
+            })?;
+            loss.f_backward()?;
+            total += loss.double_value(&[]);
+        }
+        Ok((leaf.grad(), total))
+    }
+}
+
+/// Remembered samples of several streams that make a step.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// `[R, n, D]`.
+    pub rows: Tensor,
+    /// `[n, C]` or `[R, n, C]`.
+    pub targets: Tensor,
+    /// `[R, n]`.
+    pub weights: Tensor,
+}
