@@ -7,6 +7,7 @@ mod data;
 mod evaluate;
 mod extract;
 pub mod metrics;
+mod parity;
 pub mod perf;
 pub mod report;
 mod run;
