@@ -1,0 +1,96 @@
+"""CALIP, Tent and PromptAlign in plain PyTorch, the way one would write them from the papers: the yardstick of
+benches/stateless.rs. Prints `name samples-per-millisecond`, one CPU thread."""
+
+import time
+
+import torch
+import torch.nn.functional as F
+
+CLASSES, WIDTH, JOINTS, VIEWS = 24, 512, 25, 64
+
+
+def calip(maps, text, scale=100.0, beta2=1.0, beta3=0.05):
+    base = scale * maps.mean(dim=(2, 3)) @ text.T
+    visual = F.normalize(maps.mean(dim=(2, 3)), dim=-1)
+    nodes = F.normalize(maps.flatten(2).transpose(1, 2), dim=-1)  # [B, P, D]
+    text = F.normalize(text, dim=-1)
+    attention = 2 * nodes @ text.T  # [B, P, C]
+    texts_view = attention.softmax(1).transpose(1, 2) @ nodes  # [B, C, D]
+    looked = attention.softmax(2) @ text  # [B, P, D]
+    pooled = looked.mean(1) + looked.amax(1)
+    by_text = scale * (texts_view @ visual[:, :, None]).squeeze(-1)
+    return base + beta2 * by_text + beta3 * scale * pooled @ text.T
+
+
+class Tent(torch.nn.Module):
+    def __init__(self, text, scale):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(WIDTH, track_running_stats=False)
+        self.text, self.scale = text, scale
+        self.optimiser = torch.optim.Adam(self.norm.parameters(), lr=1e-3)
+
+    def forward(self, rows):
+        logits = self.scale * self.norm(rows) @ self.text.T
+        loss = -(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        return logits.detach()
+
+
+def promptalign(views, text, mean, variance, scale=10.0, share=0.1, beta=100.0):
+    prompt = torch.zeros(1, WIDTH, requires_grad=True)
+    channel = torch.zeros(WIDTH, requires_grad=True)
+    optimiser = torch.optim.AdamW([prompt, channel], lr=5e-4)
+
+    def score(maps):
+        return scale * F.normalize(maps.mean(dim=(2, 3)), dim=-1) @ F.normalize(text + prompt, dim=-1).T
+
+    maps = views + channel[None, :, None, None]
+    logits = score(maps)
+    entropy = -(logits.softmax(1) * logits.log_softmax(1)).sum(1)
+    chosen = entropy.argsort()[: int(share * len(views))]
+    average = logits[chosen].log_softmax(1).logsumexp(0) - torch.tensor(float(len(chosen))).log()
+    tokens = maps[chosen].mean(2).transpose(1, 2)  # [n, V', D]
+    apart = (tokens.mean(0) - mean).abs().mean() + (tokens.var(0, unbiased=False) - variance).abs().mean()
+    loss = -(average.exp() * average).sum() + beta * 0.5 * apart
+    loss.backward()
+    optimiser.step()
+    with torch.no_grad():
+        return score(views[:1] + channel[None, :, None, None])
+
+
+def throughput(samples, work):
+    work()
+    rounds = []
+    for _ in range(5):
+        start, done = time.perf_counter(), 0
+        while time.perf_counter() - start < 0.2:
+            work()
+            done += samples
+        rounds.append(done / (time.perf_counter() - start) / 1e3)
+    return sorted(rounds)[2]
+
+
+def main():
+    torch.set_num_threads(1)
+    torch.manual_seed(7)
+    text = F.normalize(torch.randn(CLASSES, WIDTH), dim=-1)
+    for frames in (1, 4):
+        for batch in (1, 64):
+            maps = torch.randn(batch, WIDTH, frames, JOINTS)
+            with torch.inference_mode():
+                rate = throughput(batch, lambda: calip(maps, text))
+            print(f"calip/step/C{CLASSES}_D{WIDTH}_P{frames * JOINTS}_B{batch} {rate:.4f}", flush=True)
+    for batch in (8, 64):
+        rows, model = torch.randn(batch, WIDTH), Tent(text, 10.0)
+        rate = throughput(batch, lambda: model(rows))
+        print(f"tent/step/C{CLASSES}_D{WIDTH}_B{batch} {rate:.4f}", flush=True)
+    views = torch.randn(VIEWS, WIDTH, 1, JOINTS)
+    mean, variance = torch.zeros(JOINTS, WIDTH), torch.ones(JOINTS, WIDTH)
+    rate = throughput(1, lambda: promptalign(views, text, mean, variance))
+    print(f"promptalign/sample/C{CLASSES}_D{WIDTH}_V{VIEWS} {rate:.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
