@@ -12,6 +12,8 @@ use tch::{Kind, Tensor};
 
 use crate::metrics::{Confusion, SeenUnseen, generalised, top_k};
 
+mod tpt;
+
 /// How a case ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
