@@ -237,8 +237,9 @@ impl Supports {
         let samples = saved.integers("samples", &[Some(total)])?;
         let rows = saved.floats("rows", &[Some(total), Some(vectors)])?;
         let totals = saved.integers("totals", &[Some(2)])?;
+        let sums = saved.doubles("sums", &[Some(size.blocks()), Some(size.width)])?;
         let mut new = Self::new(size);
-        new.sums = saved.doubles("sums", &[Some(size.blocks()), Some(size.width)])?;
+        new.sums = sums;
         new.rows.extend_from_slice(&rows);
         new.stale.fill(true);
         new.totals.copy_from_slice(&totals);

@@ -70,9 +70,7 @@ fn the_reference_stream_gives_the_reference_numbers() {
         let last = host::to_f64(&scores.get(199));
         let want = [-0.150099, 0.007397, -0.084677];
         assert!(
-            last.iter()
-                .zip(want)
-                .all(|(got, want)| (got - want).abs() < 2e-6),
+            last.iter().zip(want).all(|(got, want)| (got - want).abs() < 2e-6),
             "{last:?}"
         );
     }
