@@ -50,6 +50,39 @@ fn every_shipped_configuration_is_fine() {
 }
 
 #[test]
+fn table_puts_finished_runs_side_by_side() {
+    let output = tempfile::tempdir().expect("a folder");
+    for seed in ["seed=1", "seed=2"] {
+        crate::small_run(output.path())
+            .args(["--set", seed])
+            .assert()
+            .success();
+    }
+    let table = |more: &[&str]| stdout(szar().arg("table").arg(output.path()).args(more));
+    let text = table(&["--by", "split,aligner.partition,adapters"]);
+    let rows: Vec<&str> = text.lines().collect();
+    assert!(
+        rows[0].starts_with("| split | aligner.partition | adapters | runs | class mean |"),
+        "{text}"
+    );
+    assert!(
+        rows.len() == 3 && rows[2].contains("| static | skeleton-cache | 2 |"),
+        "{text}"
+    );
+    assert!(rows[2].contains(" ± "), "{text}");
+    assert_eq!(table(&["--by", "seed", "--csv"]).lines().count(), 3);
+    let wrong = szar()
+        .arg("table")
+        .arg(output.path())
+        .args(["--by", "sed"])
+        .assert()
+        .code(2);
+    let text = String::from_utf8_lossy(&wrong.get_output().stderr).into_owned();
+    assert!(text.contains("did you mean `seed`?"), "{text}");
+    szar().args(["table", "configs"]).assert().code(2);
+}
+
+#[test]
 fn doctor_finds_the_right_libtorch() {
     let text = stdout(szar().arg("doctor"));
     assert!(text.contains("2.11.0"), "{text}");

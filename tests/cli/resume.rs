@@ -89,6 +89,35 @@ fn a_run_stopped_by_ctrl_c_keeps_its_checkpoint_and_resumes_to_the_same_report()
 }
 
 #[test]
+fn resume_goes_on_with_an_unfinished_run_and_with_nothing_else() {
+    let output = tempfile::tempdir().expect("a folder");
+    let refused = small_run(output.path())
+        .args(LONG)
+        .arg("--resume")
+        .assert()
+        .code(2);
+    let text = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    assert!(
+        text.contains("nothing to resume") && text.contains("hint:"),
+        "{text}"
+    );
+    small_run(output.path())
+        .args(["--resume", "--fresh"])
+        .assert()
+        .code(2);
+    let mut child = start(output.path());
+    wait_for_checkpoint(&mut child, output.path(), "encoder");
+    signal(&child, "KILL");
+    child.wait().expect("it ends");
+    small_run(output.path())
+        .args(LONG)
+        .arg("--resume")
+        .assert()
+        .success();
+    assert_eq!(results(&run_dir(output.path())), uninterrupted());
+}
+
+#[test]
 fn a_killed_run_resumes_to_the_same_report() {
     let output = tempfile::tempdir().expect("a folder");
     let mut child = start(output.path());

@@ -40,7 +40,7 @@ pub struct Comparison {
     pub by: Vec<String>,
     /// Names of the measures that some run has.
     pub measures: Vec<&'static str>,
-    /// In the order of the runs' first appearance.
+    /// Sorted by their keys.
     pub groups: Vec<Group>,
 }
 
@@ -126,6 +126,7 @@ pub fn compare(reports: &[Report], by: &[String]) -> Result<Comparison> {
             measures: MEASURES.iter().filter_map(spread).collect(),
         }
     };
+    groups.sort_by(|(a, _), (b, _)| a.cmp(b));
     let groups: Vec<Group> = groups.into_iter().map(group).collect();
     let some = |name: &&'static str| groups.iter().any(|g| g.measures.contains_key(name));
     Ok(Comparison {
@@ -329,7 +330,7 @@ mod tests {
         ];
         let table = compare(&runs, &keys(&["aligner.partition", "aligner", "adapters"])).unwrap();
         assert_eq!(table.groups.len(), 2);
-        let measure = table.groups[0].measures["class mean"];
+        let measure = table.groups[1].measures["class mean"];
         // Deviations of 2 from the mean 42: sqrt((4 + 4) / 1).
         assert!((measure.mean - 42.0).abs() < 1e-12 && (measure.sd.unwrap() - 8f64.sqrt()).abs() < 1e-12);
         let text = table.markdown();
@@ -344,7 +345,7 @@ mod tests {
         assert!(!text.contains("harmonic"), "no run has it");
         let csv = table.csv().unwrap();
         assert_eq!(
-            csv.lines().nth(2).unwrap(),
+            csv.lines().nth(1).unwrap(),
             "global,purls,tda + tent,1,10,,12,,10,,10,"
         );
     }

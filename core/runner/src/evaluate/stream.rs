@@ -160,8 +160,13 @@ impl Track<'_> {
             .map(move |start| start..(start + batch).min(count))
     }
 
-    /// Features at some positions.
+    /// Features at some positions; not copied where they stand side by side.
     pub(super) fn features(&self, at: &Range<usize>) -> FeatureMap {
+        let rows = &self.order[at.clone()];
+        let first = rows.first().copied().unwrap_or(0);
+        if rows.iter().copied().eq(first..first + rows.len()) {
+            return self.setting.features.map.narrow(first as i64, at.len() as i64);
+        }
         let index = self.index.narrow(0, at.start as i64, at.len() as i64);
         self.setting.features.map.select(&index)
     }

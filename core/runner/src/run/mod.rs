@@ -247,7 +247,7 @@ impl Session<'_> {
                 .pipeline
                 .adapters
                 .iter()
-                .any(|a| a.requirements().feature_map.is_some());
+                .any(|a| wants_map(&a.requirements()));
         let (progress, cancel) = (self.options.progress, self.options.cancel);
         let features = extract(
             encoder,
@@ -328,6 +328,12 @@ impl Session<'_> {
             checkpoint: Some(checkpoint),
         }
     }
+}
+
+/// Does an adapter want more than pooled features? Where it encodes skeletons itself, it compares what it gets with those
+/// of the stream, which must then be of the encoder's form.
+fn wants_map(needs: &Requirements) -> bool {
+    needs.feature_map.is_some() || needs.skeletons.is_some() || needs.node_embeddings
 }
 
 /// The form that the features have.

@@ -22,7 +22,7 @@ const SMALL: [&str; 9] = [
 
 /// Asks to stop when a stage has got so far; remembers the stages.
 struct StopAt {
-    stage: &'static str,
+    stage: String,
     done: u64,
     cancel: Cancel,
     inside: AtomicBool,
@@ -30,9 +30,9 @@ struct StopAt {
 }
 
 impl StopAt {
-    fn new(stage: &'static str, done: u64) -> Self {
+    fn new(stage: &str, done: u64) -> Self {
         Self {
-            stage,
+            stage: stage.to_owned(),
             done,
             cancel: Cancel::default(),
             inside: AtomicBool::new(false),
@@ -208,4 +208,35 @@ fn runs_that_differ_in_their_adapters_share_encoder_and_aligner() {
     assert_eq!(reused("plain", &["adapters=[]"]), want(true, true));
     assert_eq!(reused("longer", &["aligner.epochs=2"]), want(true, false));
     assert_eq!(reused("seed", &["seed=6"]), want(false, false));
+}
+
+/// Whatever an adapter keeps between two steps is in its snapshot.
+#[test]
+fn every_adapter_goes_on_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let never = Cancel::default();
+    for component in szar_core::registry::all() {
+        if component.kind != szar_core::ComponentKind::Adapter {
+            continue;
+        }
+        let name = component.name;
+        let adapter = format!("adapters=[{{type: {name}}}]");
+        let set = [
+            adapter.as_str(),
+            "evaluate=[zsl]",
+            "stream.batch=4",
+            "stream.streams=2",
+        ];
+        let resolved = resolve(folder.path(), &set);
+        let (whole, out) = (
+            folder.path().join(format!("{name}-whole")),
+            folder.path().join(name),
+        );
+        run(&resolved, &options(&whole, &Silent, &never)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let stop = StopAt::new(&format!("zsl: {name}"), 12);
+        let stopped = run(&resolved, &options(&out, &stop, &stop.cancel));
+        assert!(matches!(stopped.unwrap_err(), Error::Cancelled), "{name}");
+        run(&resolved, &options(&out, &Silent, &never)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(left(&out), left(&whole), "{name}");
+    }
 }
