@@ -10,9 +10,11 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::bank::{Bank, Entry};
 use super::choices::Behaviour;
-use super::gradient::{Batch, Plan};
+use super::fused::Rule;
+use super::gradient::{Batch, Plan, View};
 use super::moving::Moving;
-use super::{Adapted, Combine, DynaPurlsConfig, Granule, Order, Schedule, ThresholdScale};
+use super::{Adapted, Combine, DynaPurlsConfig, Granule, Order, Schedule, Targets, ThresholdScale};
+use crate::balance::Balance;
 
 /// One update of a stream's anchors.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,10 +57,13 @@ pub(super) struct State {
     pub plan: Plan,
     pub moving: Moving,
     pub bank: Bank,
-    /// `[C·K, C]`, the pseudo-label of each row of the bank.
+    /// `[C·K, C]`, the pseudo-label of each row of the bank; with soft targets `[S, C·K, C]`.
     targets: Tensor,
-    /// `[C·K]` i64, the same as numbers.
-    labels: Tensor,
+    soft: bool,
+    /// One per stream; none where logits are not balanced.
+    balances: Vec<Balance>,
+    /// Samples per stream.
+    since: Vec<u64>,
     /// `[S, C·K, 2, C, P, d]`: gradients that remembered samples had (`stale`).
     gradients: Option<Tensor>,
     /// Has training mode begun (`train_mode`)?
@@ -69,6 +74,15 @@ pub(super) struct State {
     predicted: Vec<u64>,
     seen: u64,
     confidence: f64,
+}
+
+/// Some samples as they were judged.
+struct Lessons {
+    /// `[n, C]`, the answer.
+    logits: Tensor,
+    judged: Vec<Judged>,
+    /// `[n, C]`, soft targets; empty where they are hard.
+    targets: Vec<f32>,
 }
 
 /// What a posterior says.
@@ -125,7 +139,7 @@ impl DynaPurls {
 
     /// The learning rate after so many updates of a stream.
     pub fn learning_rate(&self, updates: u64) -> f64 {
-        let (lr, floor) = (self.options.lr, self.options.lr * self.options.lr_floor);
+        let (lr, floor) = (self.behaviour.lr, self.behaviour.lr * self.options.lr_floor);
         let horizon = self.task.as_ref().map_or(1, |t| t.horizon);
         let along = match self.behaviour.schedule {
             Schedule::Constant => return lr,
@@ -158,76 +172,177 @@ impl DynaPurls {
 
     /// Sample by sample; samples of different streams go together.
     fn by_sample(&mut self, rows: &Tensor, samples: &[SampleRef], model: &dyn Aligner) -> Result<Tensor> {
+        let fixed = self.fixed(rows, model)?;
         let classes = self.state()?.plan.anchors.classes.len() as i64;
         let out = Tensor::zeros([samples.len() as i64, classes], (Kind::Float, rows.device()));
         for round in rounds(samples) {
-            let index: Vec<i64> = round.iter().map(|r| *r as i64).collect();
-            let (part, at) = match index[..] {
-                [one] => (rows.narrow(0, one, 1), out.narrow(0, one, 1)),
-                _ => {
-                    let index = Tensor::from_slice(&index).to_device(rows.device());
-                    (rows.index_select(0, &index), out.shallow_clone())
-                }
-            };
             let refs: Vec<SampleRef> = round.iter().map(|r| samples[*r]).collect();
-            let logits = self.round(&part, &refs, model)?;
-            if index.len() == 1 {
-                at.shallow_clone().copy_(&logits);
-            } else {
-                let index = Tensor::from_slice(&index).to_device(rows.device());
-                let _ = at.shallow_clone().index_copy_(0, &index, &logits);
+            if let [one] = round[..] {
+                let at = |t: &Tensor| t.narrow(0, one as i64, 1);
+                let logits = self.together(&at(rows), fixed.as_ref().map(at).as_ref(), &refs, model)?;
+                at(&out).copy_(&logits);
+                continue;
             }
+            let index: Vec<i64> = round.iter().map(|r| *r as i64).collect();
+            let index = Tensor::from_slice(&index).to_device(rows.device());
+            let at = |t: &Tensor| t.index_select(0, &index);
+            let logits = self.together(&at(rows), fixed.as_ref().map(at).as_ref(), &refs, model)?;
+            let _ = out.shallow_clone().index_copy_(0, &index, &logits);
         }
         Ok(out)
     }
 
-    /// One sample of each of some streams.
-    fn round(&mut self, rows: &Tensor, samples: &[SampleRef], model: &dyn Aligner) -> Result<Tensor> {
-        let logits = self.state()?.score(rows, samples, model)?;
-        self.learn(rows, &logits, samples, model)?;
-        if self.behaviour.order == Order::UpdateThenPredict {
-            return self.state()?.score(rows, samples, model);
+    /// `[n, C]`: scores under the anchors as the texts give them, where something depends on them.
+    fn fixed(&self, rows: &Tensor, model: &dyn Aligner) -> Result<Option<Tensor>> {
+        let state = self.state()?;
+        if !state.soft && state.balances.is_empty() {
+            return Ok(None);
         }
-        Ok(logits)
+        Ok(Some(model.score_condensed(rows, &state.plan.anchors)?.logits))
     }
 
-    /// All samples with the same anchors, then one update per stream.
-    fn by_batch(&mut self, rows: &Tensor, samples: &[SampleRef], model: &dyn Aligner) -> Result<Tensor> {
+    /// All samples with the anchors as they are, then one update per stream.
+    fn together(
+        &mut self,
+        rows: &Tensor,
+        fixed: Option<&Tensor>,
+        samples: &[SampleRef],
+        model: &dyn Aligner,
+    ) -> Result<Tensor> {
         let logits = self.state()?.score(rows, samples, model)?;
-        self.learn(rows, &logits, samples, model)?;
-        if self.behaviour.order == Order::UpdateThenPredict {
-            return self.state()?.score(rows, samples, model);
+        let lessons = self.lessons(&logits, fixed, samples)?;
+        self.learn(rows, &lessons, samples, model)?;
+        if self.behaviour.order == Order::PredictThenUpdate {
+            return Ok(lessons.logits);
         }
-        Ok(logits)
+        let again = self.state()?.score(rows, samples, model)?;
+        let state = self.state_mut()?;
+        if state.balances.is_empty() {
+            return Ok(again);
+        }
+        let classes = again.size()[1].unsigned_abs() as usize;
+        let mut values = host::HostF32::new(&again).as_slice().to_vec();
+        for (row, sample) in values.chunks_exact_mut(classes).zip(samples) {
+            state.balances[sample.stream].look(row, None);
+        }
+        Ok(Tensor::from_slice(&values)
+            .reshape(again.size())
+            .to_device(again.device()))
+    }
+
+    /// Balances and judges samples in order.
+    fn lessons(&mut self, logits: &Tensor, fixed: Option<&Tensor>, samples: &[SampleRef]) -> Result<Lessons> {
+        let (temperature, sharpness) = (self.options.temperature, self.options.sharpness);
+        let state = self.state_mut()?;
+        samples.iter().for_each(|sample| state.since[sample.stream] += 1);
+        if !state.soft && state.balances.is_empty() {
+            let judged = self.judge(logits)?;
+            return Ok(Lessons {
+                logits: logits.shallow_clone(),
+                judged,
+                targets: Vec::new(),
+            });
+        }
+        let fixed = fixed.ok_or_else(|| Error::Missing("scores under the anchors of the texts".into()))?;
+        let classes = logits.size()[1].unsigned_abs() as usize;
+        let mut values = host::HostF32::new(logits).as_slice().to_vec();
+        let fixed = host::HostF32::new(fixed);
+        let mut targets = vec![0.0f32; if state.soft { values.len() } else { 0 }];
+        let mut teacher = vec![0.0f32; classes];
+        let mut judged = Vec::with_capacity(samples.len());
+        let rows = values
+            .chunks_exact_mut(classes)
+            .zip(fixed.as_slice().chunks_exact(classes));
+        for (i, ((row, own), sample)) in rows.zip(samples).enumerate() {
+            let mut factor = 1.0 / temperature;
+            let mut offsets: &[f64] = &[];
+            if let Some(balance) = state.balances.get_mut(sample.stream) {
+                balance.step(row, Some(own));
+                (factor, offsets) = (1.0 / balance.sigma(), balance.correction());
+            }
+            if state.soft {
+                let mean = own.iter().map(|z| f64::from(*z)).sum::<f64>() / classes as f64;
+                for (c, t) in teacher.iter_mut().enumerate() {
+                    let offset = offsets.get(c).copied().unwrap_or(0.0);
+                    *t = ((f64::from(own[c]) - mean) * factor - offset) as f32;
+                }
+                judged.push(Judged::of(&teacher, 1.0));
+                soften(
+                    &teacher,
+                    sharpness as f32,
+                    &mut targets[i * classes..(i + 1) * classes],
+                );
+            } else {
+                judged.push(Judged::of(row, 1.0));
+            }
+        }
+        let balanced = if state.balances.is_empty() {
+            logits.shallow_clone()
+        } else {
+            Tensor::from_slice(&values)
+                .reshape(logits.size())
+                .to_device(logits.device())
+        };
+        Ok(Lessons {
+            logits: balanced,
+            judged,
+            targets,
+        })
     }
 
     /// Remembers what is confident and moves the anchors of the streams that `samples` are of.
     fn learn(
         &mut self,
         rows: &Tensor,
-        logits: &Tensor,
+        lessons: &Lessons,
         samples: &[SampleRef],
         model: &dyn Aligner,
     ) -> Result<()> {
-        let judged = self.judge(logits)?;
-        let threshold = self.threshold(logits.size()[1].unsigned_abs() as usize);
+        let judged = &lessons.judged;
+        let threshold = self.threshold(self.state()?.plan.anchors.classes.len());
         let confident: Vec<usize> = (0..samples.len())
             .filter(|i| judged[*i].confidence > threshold)
             .collect();
+        if !self.options.memory_bank {
+            return self.learn_from_current(rows, lessons, samples, &confident, model);
+        }
+        self.remember(rows, lessons, samples, &confident)?;
         let mut last: BTreeMap<usize, u64> = BTreeMap::new();
         samples.iter().for_each(|s| {
             last.insert(s.stream, s.position);
         });
-        if !self.options.memory_bank {
-            return self.learn_from_current(rows, &judged, samples, &confident, model);
+        let (least, every) = (self.options.min_samples, self.behaviour.every);
+        let by_sample = self.behaviour.update == Granule::Sample;
+        for _ in 0..self.options.steps {
+            let state = self.state()?;
+            let due = |s: usize| !by_sample || state.since[s].is_multiple_of(every);
+            let ready: Vec<(usize, u64)> = last
+                .iter()
+                .map(|(s, p)| (*s, *p))
+                .filter(|(s, _)| due(*s) && state.bank.count(*s) >= least)
+                .collect();
+            if ready.is_empty() {
+                return Ok(());
+            }
+            self.update(&ready, model)?;
         }
+        Ok(())
+    }
+
+    fn remember(
+        &mut self,
+        rows: &Tensor,
+        lessons: &Lessons,
+        samples: &[SampleRef],
+        confident: &[usize],
+    ) -> Result<()> {
         let equal = self.behaviour.equal_enters;
         let state = self.state_mut()?;
         let block = state.bank.block();
-        let (mut from, mut to) = (Vec::new(), Vec::new());
+        let (mut from, mut to): (Vec<i64>, Vec<i64>) = (Vec::new(), Vec::new());
         for i in confident {
-            let SampleRef { stream, position } = samples[i];
-            let Judged { class, confidence } = judged[i];
+            let SampleRef { stream, position } = samples[*i];
+            let Judged { class, confidence } = lessons.judged[*i];
             let entry = Entry {
                 confidence,
                 position,
@@ -237,36 +352,36 @@ impl DynaPurls {
                 // A later sample of the batch may take the place again; the last one counts.
                 let place = (stream * block + at) as i64;
                 match to.iter().position(|p| *p == place) {
-                    Some(earlier) => from[earlier] = i as i64,
+                    Some(earlier) => from[earlier] = *i as i64,
                     None => {
-                        from.push(i as i64);
+                        from.push(*i as i64);
                         to.push(place);
                     }
                 }
             }
         }
-        if !to.is_empty() {
-            let whole =
-                from.len() as i64 == rows.size()[0] && from.iter().enumerate().all(|(i, f)| i as i64 == *f);
-            let kept = if whole {
-                rows.shallow_clone()
-            } else {
-                rows.index_select(0, &Tensor::from_slice(&from).to_device(rows.device()))
-            };
-            state.bank.write(&kept, &to);
+        if to.is_empty() {
+            return Ok(());
         }
-        let least = self.options.min_samples;
-        for _ in 0..self.options.steps {
-            let state = self.state()?;
-            let ready: Vec<(usize, u64)> = last
+        let whole = from.len() as i64 == rows.size()[0] && from.iter().zip(0..).all(|(f, i)| *f == i);
+        let kept = if whole {
+            rows.shallow_clone()
+        } else {
+            rows.index_select(0, &Tensor::from_slice(&from).to_device(rows.device()))
+        };
+        state.bank.write(&kept, &to);
+        if state.soft {
+            let classes = state.plan.anchors.classes.len();
+            let chosen = from
                 .iter()
-                .map(|(s, p)| (*s, *p))
-                .filter(|(s, _)| state.bank.count(*s) >= least)
-                .collect();
-            if ready.is_empty() {
-                return Ok(());
-            }
-            self.update(&ready, model)?;
+                .flat_map(|i| &lessons.targets[*i as usize * classes..][..classes]);
+            let chosen: Vec<f32> = chosen.copied().collect();
+            let device = rows.device();
+            let chosen = Tensor::from_slice(&chosen)
+                .reshape([to.len() as i64, -1])
+                .to_device(device);
+            let index = Tensor::from_slice(&to).to_device(device);
+            let _ = state.targets.flatten(0, 1).index_copy_(0, &index, &chosen);
         }
         Ok(())
     }
@@ -284,18 +399,21 @@ impl DynaPurls {
         let streams: Vec<usize> = ready.iter().map(|(s, _)| *s).collect();
         let (gradients, losses) = match &state.plan.linear {
             Some(linear) => {
+                let all = state.bank.streams;
                 let batch = Batch {
-                    rows: choose(&state.bank.rows, &streams, state.bank.streams),
-                    targets: state.targets.shallow_clone(),
+                    rows: choose(&state.bank.rows, &streams, all),
+                    targets: if state.soft {
+                        choose(&state.targets, &streams, all)
+                    } else {
+                        state.targets.shallow_clone()
+                    },
                     weights: Tensor::from_slice(&weights)
                         .view([ready.len() as i64, -1])
                         .to_device(state.bank.rows.device()),
+                    view: state.view(&streams, temperature),
                 };
-                let text = choose(&state.moving.text, &streams, state.bank.streams);
-                let (gradient, losses) =
-                    state
-                        .plan
-                        .linear_gradient(linear, &text, &batch, temperature, traced);
+                let text = choose(&state.moving.text, &streams, all);
+                let (gradient, losses) = state.plan.linear_gradient(linear, &text, &batch, traced);
                 (gradient, losses.map(|l| host::to_f64(&l)))
             }
             None => {
@@ -317,8 +435,7 @@ impl DynaPurls {
             let updates = self.state.as_ref().map_or(0, |s| s.moving.updates[*stream]);
             let lr = self.learning_rate(updates);
             if let Some(state) = &mut self.state {
-                let decay = self.behaviour.weight_decay;
-                state.moving.step(*stream, &gradients.get(i as i64), lr, decay);
+                state.moving.step(*stream, &gradients.get(i as i64), lr);
             }
             if let Some(trace) = &mut self.trace {
                 let loss = losses.and_then(|l| l.get(i)).copied().unwrap_or(f64::NAN);
@@ -336,7 +453,7 @@ impl DynaPurls {
     fn learn_from_current(
         &mut self,
         rows: &Tensor,
-        judged: &[Judged],
+        lessons: &Lessons,
         samples: &[SampleRef],
         confident: &[usize],
         model: &dyn Aligner,
@@ -346,28 +463,31 @@ impl DynaPurls {
             .iter()
             .for_each(|i| by_stream.entry(samples[*i].stream).or_default().push(*i));
         for (stream, own) in by_stream {
+            let (device, count) = (rows.device(), own.len() as i64);
             let index: Vec<i64> = own.iter().map(|i| *i as i64).collect();
-            let labels: Vec<i64> = own.iter().map(|i| judged[*i].class as i64).collect();
-            let device = rows.device();
-            let part = rows.index_select(0, &Tensor::from_slice(&index).to_device(device));
-            let labels = Tensor::from_slice(&labels).to_device(device);
-            let weights = Tensor::full(
-                [index.len() as i64],
-                1.0 / index.len() as f64,
-                (Kind::Float, device),
-            );
+            let index = Tensor::from_slice(&index).to_device(device);
+            let classes = self.state()?.plan.anchors.classes.len() as i64;
+            let targets = if self.state()?.soft {
+                let all = Tensor::from_slice(&lessons.targets).reshape([-1, classes]);
+                all.to_device(device).index_select(0, &index)
+            } else {
+                let labels: Vec<i64> = own.iter().map(|i| lessons.judged[*i].class as i64).collect();
+                Tensor::from_slice(&labels)
+                    .one_hot(classes)
+                    .to_kind(Kind::Float)
+                    .to_device(device)
+            };
+            let batch = Batch {
+                rows: rows.index_select(0, &index).unsqueeze(0),
+                targets,
+                weights: Tensor::full([1, count], 1.0 / count as f64, (Kind::Float, device)),
+                view: self.state()?.view(&[stream], self.options.temperature),
+            };
             let position = own.last().map_or(0, |i| samples[*i].position);
             for _ in 0..self.options.steps {
                 let state = self.state()?;
                 let text = state.moving.text.get(stream as i64);
-                let (gradient, loss) = state.plan.graph_gradient(
-                    model,
-                    &text,
-                    &part,
-                    &labels,
-                    &weights,
-                    self.options.temperature,
-                )?;
+                let (gradient, loss) = state.plan.graph_gradient(model, &text, &batch)?;
                 self.apply(&[(stream, position)], &gradient.unsqueeze(0), Some(&[loss]));
             }
         }
@@ -401,8 +521,8 @@ impl DynaPurls {
             }
             let (mean, loss) = self.state()?.mean_gradient(stream);
             let updates = self.state()?.moving.updates[stream];
-            let (lr, decay) = (self.learning_rate(updates), self.behaviour.weight_decay);
-            self.state_mut()?.moving.step_values(stream, &mean, lr, decay);
+            let lr = self.learning_rate(updates);
+            self.state_mut()?.moving.step_values(stream, &mean, lr);
             let position = samples.last().map_or(0, |s| s.position);
             if let Some(trace) = &mut self.trace {
                 trace.push(Update {
@@ -423,15 +543,8 @@ impl DynaPurls {
         let classes = logits.size()[1].unsigned_abs() as usize;
         let values = host::HostF32::new(logits);
         let temperature = self.options.temperature as f32;
-        let one = |row: &[f32]| {
-            let class = (0..classes).fold(0, |best, c| if row[c] > row[best] { c } else { best });
-            let total: f32 = row.iter().map(|z| ((z - row[class]) / temperature).exp()).sum();
-            Judged {
-                class,
-                confidence: 1.0 / total,
-            }
-        };
-        Ok(values.as_slice().chunks_exact(classes.max(1)).map(one).collect())
+        let rows = values.as_slice().chunks_exact(classes.max(1));
+        Ok(rows.map(|row| Judged::of(row, temperature)).collect())
     }
 
     fn state(&self) -> Result<&State> {
@@ -452,6 +565,31 @@ impl DynaPurls {
         }
         Ok(())
     }
+}
+
+impl Judged {
+    /// The largest of `softmax(logits / temperature)`, the first of equals.
+    fn of(logits: &[f32], temperature: f32) -> Self {
+        let class = (0..logits.len()).fold(0, |best, c| if logits[c] > logits[best] { c } else { best });
+        let total: f32 = logits
+            .iter()
+            .map(|z| ((z - logits[class]) / temperature).exp())
+            .sum();
+        Self {
+            class,
+            confidence: 1.0 / total,
+        }
+    }
+}
+
+/// `softmax(sharpness · logits)`.
+fn soften(logits: &[f32], sharpness: f32, into: &mut [f32]) {
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for (out, z) in into.iter_mut().zip(logits) {
+        *out = (sharpness * (z - top)).exp();
+    }
+    let total: f32 = into.iter().sum();
+    into.iter_mut().for_each(|p| *p /= total);
 }
 
 fn not_begun() -> Error {
@@ -503,10 +641,34 @@ impl State {
         let index = Tensor::from_slice(&refined).to_device(task.device);
         let base = task.anchors.values.index_select(1, &index);
         let classes = task.anchors.classes.len();
-        let moving = Moving::new(&base, task.streams, &task.moves, task.device);
+        let root = || base.square().mean(Kind::Double).double_value(&[]).sqrt();
+        let rule = Rule {
+            decay: behaviour.weight_decay,
+            epsilon: behaviour.epsilon,
+            pull: behaviour.pull,
+            shift: if behaviour.relative_shift { root() } else { 1.0 },
+        };
+        let moving = Moving::new(
+            &base,
+            task.streams,
+            &task.moves,
+            (behaviour.length, rule),
+            task.device,
+        );
         let bank = Bank::new(task.streams, classes, options.capacity, row, task.device);
-        let numbers: Vec<i64> = (0..bank.block()).map(|r| (r / options.capacity) as i64).collect();
-        let labels = Tensor::from_slice(&numbers).to_device(task.device);
+        let soft = behaviour.targets == Targets::Soft;
+        let targets = if soft {
+            let size = [task.streams as i64, bank.block() as i64, classes as i64];
+            Tensor::zeros(size, (Kind::Float, task.device))
+        } else {
+            let numbers: Vec<i64> = (0..bank.block()).map(|r| (r / options.capacity) as i64).collect();
+            Tensor::from_slice(&numbers)
+                .one_hot(classes as i64)
+                .to_kind(Kind::Float)
+                .to_device(task.device)
+        };
+        let balancing = options.balancing();
+        let balanced = if balancing.is_off() { 0 } else { task.streams };
         let gradients = behaviour.stale.then(|| {
             let mut size = vec![task.streams as i64, bank.block() as i64, 2];
             size.extend(base.size());
@@ -522,8 +684,10 @@ impl State {
                 refined,
             },
             moving,
-            targets: labels.one_hot(classes as i64).to_kind(Kind::Float),
-            labels,
+            targets,
+            soft,
+            balances: (0..balanced).map(|_| Balance::new(&balancing, classes)).collect(),
+            since: vec![0; task.streams],
             bank,
             gradients,
             training: false,
@@ -583,6 +747,30 @@ impl State {
         no_grad(|| Ok(model.score_asked(rows, &anchors, oracle, training)?.logits))
     }
 
+    /// How the logits of these streams become posteriors now.
+    fn view(&self, streams: &[usize], temperature: f64) -> View {
+        let (count, device) = (streams.len() as i64, self.bank.rows.device());
+        if self.balances.is_empty() {
+            return View {
+                factors: Tensor::full([count, 1, 1], 1.0 / temperature, (Kind::Float, device)),
+                offsets: None,
+            };
+        }
+        let own = || streams.iter().map(|s| &self.balances[*s]);
+        let factors: Vec<f32> = own().map(|b| (1.0 / b.sigma()) as f32).collect();
+        let offsets: Vec<f32> = own()
+            .flat_map(|b| b.correction().iter().map(|c| *c as f32))
+            .collect();
+        View {
+            factors: Tensor::from_slice(&factors).view([count, 1, 1]).to_device(device),
+            offsets: Some(
+                Tensor::from_slice(&offsets)
+                    .view([count, 1, -1])
+                    .to_device(device),
+            ),
+        }
+    }
+
     fn through_graph(
         &self,
         stream: usize,
@@ -596,13 +784,25 @@ impl State {
             .collect();
         let device = self.bank.rows.device();
         let index = Tensor::from_slice(&used).to_device(device);
-        let rows = self.bank.rows.get(stream as i64).index_select(0, &index);
         let weights: Vec<f32> = used.iter().map(|r| weights[*r as usize]).collect();
-        let weights = Tensor::from_slice(&weights).to_device(device);
-        let labels = self.labels.index_select(0, &index);
-        let text = self.moving.text.get(stream as i64);
+        let targets = if self.soft {
+            self.targets.get(stream as i64)
+        } else {
+            self.targets.shallow_clone()
+        };
+        let batch = Batch {
+            rows: self
+                .bank
+                .rows
+                .get(stream as i64)
+                .index_select(0, &index)
+                .unsqueeze(0),
+            targets: targets.index_select(0, &index),
+            weights: Tensor::from_slice(&weights).unsqueeze(0).to_device(device),
+            view: self.view(&[stream], temperature),
+        };
         self.plan
-            .graph_gradient(model, &text, &rows, &labels, &weights, temperature)
+            .graph_gradient(model, &self.moving.text.get(stream as i64), &batch)
     }
 
     /// Remembers confident samples with the gradient of their loss under the anchors as they are now.
@@ -710,6 +910,12 @@ impl State {
         }
         let mut counts: Vec<i64> = self.predicted.iter().map(|n| n.cast_signed()).collect();
         counts.extend([self.seen.cast_signed(), i64::from(self.training)]);
+        counts.extend(self.since.iter().map(|n| n.cast_signed()));
+        if self.soft {
+            state.insert("targets".into(), self.targets.copy());
+        }
+        let balances: Vec<f64> = self.balances.iter().flat_map(Balance::numbers).collect();
+        state.insert("balances".into(), Tensor::from_slice(&balances));
         state.insert("counts".into(), Tensor::from_slice(&counts));
         state.insert("confidence".into(), Tensor::from_slice(&[self.confidence]));
         state
@@ -723,7 +929,21 @@ impl State {
         };
         let counts = host::to_i64(get("counts")?)?;
         let classes = self.predicted.len();
-        shape::expect("counts", get("counts")?, [Some(classes as i64 + 2)])?;
+        let streams = self.since.len();
+        shape::expect("counts", get("counts")?, [Some((classes + 2 + streams) as i64)])?;
+        let balances = Vec::<f64>::try_from(get("balances")?)?;
+        let each = balances.len() / self.balances.len().max(1);
+        for (balance, own) in self.balances.iter_mut().zip(balances.chunks(each.max(1))) {
+            balance.set_numbers(own)?;
+        }
+        if self.soft {
+            if get("targets")?.size() != self.targets.size() {
+                return Err(Error::Missing(
+                    "targets of the right shape in the snapshot".into(),
+                ));
+            }
+            self.targets.copy_(get("targets")?);
+        }
         self.moving.restore(state)?;
         self.bank.restore(state)?;
         if let Some(gradients) = &mut self.gradients {
@@ -741,13 +961,15 @@ impl State {
         self.predicted = counts[..classes].iter().map(|n| n.unsigned_abs()).collect();
         self.seen = counts[classes].unsigned_abs();
         self.training = counts[classes + 1] == 1;
+        self.since = counts[classes + 2..].iter().map(|n| n.unsigned_abs()).collect();
         self.confidence = get("confidence")?.double_value(&[0]);
         Ok(())
     }
 
     fn bytes(&self) -> u64 {
         let gradients = self.gradients.as_ref().map_or(0, |g| g.numel() as u64 * 4);
-        self.moving.bytes() + self.bank.bytes() + gradients + self.targets.numel() as u64 * 4
+        let balances: u64 = self.balances.iter().map(Balance::bytes).sum();
+        self.moving.bytes() + self.bank.bytes() + gradients + self.targets.numel() as u64 * 4 + balances
     }
 }
 
@@ -797,7 +1019,10 @@ impl TestTimeAdapter for DynaPurls {
         let logits = no_grad(|| match (self.behaviour.stale, self.behaviour.update) {
             (true, _) => self.released_by_stream(&rows, seen, model),
             (false, Granule::Sample) => self.by_sample(&rows, seen.samples, model),
-            (false, Granule::Batch) => self.by_batch(&rows, seen.samples, model),
+            (false, Granule::Batch) => {
+                let fixed = self.fixed(&rows, model)?;
+                self.together(&rows, fixed.as_ref(), seen.samples, model)
+            }
         })?;
         self.count(&logits)?;
         if self.options.combine == Combine::Replace {

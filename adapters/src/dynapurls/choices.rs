@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
-    /// The paper's algorithm with a threshold relative to the number of candidates (ours).
+    /// Balanced logits, soft targets from the anchors as the texts give them, small damped steps every few samples (ours): what was
+    /// found to do no harm and to help on classes held out of the seen ones.
     #[default]
+    Balanced,
+    /// The paper's algorithm with a threshold relative to the number of candidates (ours).
     None,
     /// Algorithm 1 of the paper: sample by sample, predict first, recomputed losses, a balanced batch.
     Paper,
@@ -84,6 +87,26 @@ pub enum Adapted {
     Unseen,
 }
 
+/// What remembered samples are pulled to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Targets {
+    /// The class they were taken for under the refined anchors.
+    Hard,
+    /// The posterior that the anchors as the texts give them had, sharpened (`sharpness`).
+    Soft,
+}
+
+/// The length that refined anchors have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Length {
+    /// 1.
+    Unit,
+    /// That of the anchor as the text gives it.
+    Kept,
+}
+
 /// What becomes of the scores of the adapter before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -109,6 +132,15 @@ pub(super) struct Behaviour {
     pub scale: ThresholdScale,
     /// A full class also takes a sample that is as confident as its least confident one.
     pub equal_enters: bool,
+    pub targets: Targets,
+    pub length: Length,
+    pub lr: f64,
+    pub every: u64,
+    pub pull: f64,
+    /// Is the rate of the shift in units of the anchors' root mean square?
+    pub relative_shift: bool,
+    pub epsilon: f64,
+    pub balanced: bool,
 }
 
 impl Preset {
@@ -124,8 +156,31 @@ impl Preset {
             confidence: 0.1,
             scale: ThresholdScale::Absolute,
             equal_enters: true,
+            targets: Targets::Hard,
+            length: Length::Unit,
+            lr: 0.01,
+            every: 1,
+            pull: 0.0,
+            relative_shift: false,
+            epsilon: 1e-8,
+            balanced: false,
         };
         match self {
+            Self::Balanced => Behaviour {
+                sampling: Sampling::Weighted,
+                schedule: Schedule::Constant,
+                confidence: 0.0,
+                equal_enters: false,
+                targets: Targets::Soft,
+                length: Length::Kept,
+                lr: 0.003,
+                every: 8,
+                pull: 0.1,
+                relative_shift: true,
+                epsilon: 1e-12,
+                balanced: true,
+                ..paper
+            },
             Self::Paper => paper,
             Self::None => Behaviour {
                 confidence: 1.5,

@@ -2,27 +2,44 @@
 
 use pulp::{Simd, WithSimd};
 
-/// Decay rates of the moments and the term in the denominator: Adam's own defaults, which paper and code use.
+/// Decay rates of the moments: Adam's own defaults, which paper and code use.
 pub(super) const BETAS: (f32, f32) = (0.9, 0.999);
-pub(super) const EPSILON: f32 = 1e-8;
 /// Rows shorter than this are divided by this.
 pub(super) const MIN_LENGTH: f32 = 1e-12;
 
 /// Constants of one step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rates {
-    pub lr: f32,
+    /// Of scale and shift.
+    pub lr: (f32, f32),
     pub decay: f32,
+    /// Term in the denominator.
+    pub epsilon: f32,
+    /// Share of the way back to scale 1 and shift 0 after the step.
+    pub pull: f32,
     /// 1 − βᵗ of the two moments at step t, counted from 1.
     pub corrections: (f32, f32),
 }
 
+/// What stays the same from step to step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    pub decay: f64,
+    pub epsilon: f64,
+    pub pull: f64,
+    /// Learning rate of the shift over that of the scale.
+    pub shift: f64,
+}
+
 impl Rates {
-    pub fn new(lr: f64, decay: f64, step: u64) -> Self {
+    /// Those of step `step`, counted from 1.
+    pub fn new(rule: &Rule, lr: f64, step: u64) -> Self {
         let power = |beta: f32| (1.0 - f64::from(beta).powf(step as f64)) as f32;
         Self {
-            lr: lr as f32,
-            decay: decay as f32,
+            lr: (lr as f32, (lr * rule.shift) as f32),
+            decay: rule.decay as f32,
+            epsilon: rule.epsilon as f32,
+            pull: rule.pull as f32,
             corrections: (power(BETAS.0), power(BETAS.1)),
         }
     }
@@ -38,12 +55,14 @@ pub(super) struct Parameters<'a> {
     pub text: &'a mut [f32],
 }
 
-/// A step along the gradient with respect to the text (rows of length 1), or to scale and shift themselves.
+/// A step along the gradient with respect to the text.
 #[derive(Debug)]
 pub(super) struct Step<'a> {
     pub width: usize,
     pub rates: Rates,
     pub base: &'a [f32],
+    /// Lengths of the rows of the text, `[C·P]`.
+    pub lengths: &'a [f32],
     pub parameters: Parameters<'a>,
     /// `[C·P, d]`.
     pub gradient: &'a [f32],
@@ -72,13 +91,17 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
+/// One step of Adam on one number, then part of the way back to `home`.
 #[inline(always)]
-fn adam(value: &mut f32, first: &mut f32, second: &mut f32, gradient: f32, rates: &Rates, root: f32) {
+fn adam(value: &mut f32, moments: (&mut f32, &mut f32), gradient: f32, rates: &Rates, at: (f32, f32, f32)) {
+    let (lr, root, home) = at;
+    let (first, second) = moments;
     let gradient = gradient + rates.decay * *value;
     *first += (1.0 - BETAS.0) * (gradient - *first);
     *second = BETAS.1 * *second + (1.0 - BETAS.1) * gradient * gradient;
-    let size = second.sqrt() / root + EPSILON;
-    *value -= rates.lr / rates.corrections.0 * (*first / size);
+    let size = second.sqrt() / root + rates.epsilon;
+    *value -= lr / rates.corrections.0 * (*first / size);
+    *value -= rates.pull * (*value - home);
 }
 
 impl WithSimd for Step<'_> {
@@ -90,6 +113,7 @@ impl WithSimd for Step<'_> {
             width,
             rates,
             base,
+            lengths,
             parameters,
             gradient,
             frozen,
@@ -111,27 +135,22 @@ impl WithSimd for Step<'_> {
             let (m_scale, v_scale) = (&mut m_scale[at.clone()], &mut v_scale[at.clone()]);
             let (m_shift, v_shift) = (&mut m_shift[at.clone()], &mut v_shift[at]);
             let length = length_of(base, scale, shift);
-            let along = dot(text, gradient);
+            let own = lengths[row];
+            let along = dot(text, gradient) / (own * own).max(MIN_LENGTH);
             for i in 0..width {
-                let down = (gradient[i] - text[i] * along) / length;
+                let down = (gradient[i] - text[i] * along) * own / length;
+                let moments = (&mut m_scale[i], &mut v_scale[i]);
                 adam(
                     &mut scale[i],
-                    &mut m_scale[i],
-                    &mut v_scale[i],
+                    moments,
                     down * base[i],
                     &rates,
-                    root,
+                    (rates.lr.0, root, 1.0),
                 );
-                adam(
-                    &mut shift[i],
-                    &mut m_shift[i],
-                    &mut v_shift[i],
-                    down,
-                    &rates,
-                    root,
-                );
+                let moments = (&mut m_shift[i], &mut v_shift[i]);
+                adam(&mut shift[i], moments, down, &rates, (rates.lr.1, root, 0.0));
             }
-            let length = length_of(base, scale, shift);
+            let length = length_of(base, scale, shift) / own;
             for i in 0..width {
                 text[i] = (base[i] * scale[i] + shift[i]) / length;
             }

@@ -95,26 +95,23 @@ impl Plan {
         logits * linear.scale
     }
 
-    /// `[R, C, P, d]`: gradient of `Σ_j w_j CE(rows_j · classesᵀ / τ, y_j)` with respect to the texts `[R, C, P, d]`, and
-    /// the loss `[R]` when asked.
-    ///
-    /// # Shapes
-    /// `rows` `[R, n, D]`, `targets` `[n, C]` or `[R, n, C]` one-hot, `weights` `[R, n]`.
+    /// `[R, C, P, d]`: gradient of `Σ_j w_j CE(rows_j · classesᵀ / τ − o, y_j)` with respect to the texts `[R, C, P, d]`,
+    /// and the loss `[R]` when asked.
     pub fn linear_gradient(
         &self,
         linear: &Linear,
         text: &Tensor,
         batch: &Batch,
-        temperature: f64,
         loss: bool,
     ) -> (Tensor, Option<Tensor>) {
         let Batch {
             rows,
             targets,
             weights,
+            view,
         } = batch;
         let classes = self.classes(linear, text);
-        let factor = linear.scale / temperature;
+        let factor = &view.factors * linear.scale;
         let single = rows.size()[0] == 1;
         let logits = if single {
             rows.squeeze_dim(0)
@@ -123,16 +120,20 @@ impl Plan {
         } else {
             rows.bmm(&classes.transpose(1, 2))
         };
-        let posterior = (&logits * factor).softmax(-1, Kind::Float);
+        let logits = match &view.offsets {
+            Some(offsets) => logits * &factor - offsets,
+            None => logits * &factor,
+        };
+        let posterior = logits.softmax(-1, Kind::Float);
         let losses = loss.then(|| {
-            let picked = ((&logits * factor).log_softmax(-1, Kind::Float) * targets).sum_dim_intlist(
+            let picked = (logits.log_softmax(-1, Kind::Float) * targets).sum_dim_intlist(
                 [-1i64].as_slice(),
                 false,
                 Kind::Float,
             );
             -(picked * weights).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)
         });
-        let slope = (posterior - targets) * (weights * factor).unsqueeze(-1);
+        let slope = (posterior - targets) * (weights.unsqueeze(-1) * &factor);
         let gradient = if single {
             slope
                 .squeeze_dim(0)
@@ -145,21 +146,18 @@ impl Plan {
         (self.texts(linear, &gradient), losses)
     }
 
-    /// `[C, P, d]`: as [`Self::linear_gradient`] for one stream and any aligner, through its graph.
-    ///
-    /// # Shapes
-    /// `rows` `[n, ...]`, `labels` `[n]` i64, `weights` `[n]`, `text` `[C, P, d]`.
-    pub fn graph_gradient(
-        &self,
-        model: &dyn Aligner,
-        text: &Tensor,
-        rows: &Tensor,
-        labels: &Tensor,
-        weights: &Tensor,
-        temperature: f64,
-    ) -> Result<(Tensor, f64)> {
+    /// `[C, P, d]`: as [`Self::linear_gradient`] for one stream and any aligner, through its graph; and the loss. `batch` has
+    /// R = 1 and rows `[1, n, ...]`.
+    pub fn graph_gradient(&self, model: &dyn Aligner, text: &Tensor, batch: &Batch) -> Result<(Tensor, f64)> {
         let leaf = text.detach().copy().set_requires_grad(true);
-        let count = rows.size()[0];
+        let rows = batch.rows.squeeze_dim(0);
+        let targets = if batch.targets.dim() == 3 {
+            batch.targets.squeeze_dim(0)
+        } else {
+            batch.targets.shallow_clone()
+        };
+        let weights = batch.weights.squeeze_dim(0);
+        let (factor, count) = (batch.view.factors.view([1, 1]), rows.size()[0]);
         let piece = (PIECE / text.size()[0].max(1)).max(1);
         let mut total = 0.0;
         for from in (0..count).step_by(piece as usize) {
@@ -169,11 +167,13 @@ impl Plan {
                 let logits = model
                     .score_condensed(&rows.narrow(0, from, len), &anchors)?
                     .logits
-                    / temperature;
-                let picked = logits
-                    .log_softmax(-1, Kind::Float)
-                    .gather(1, &labels.narrow(0, from, len).unsqueeze(1), false)
-                    .squeeze_dim(1);
+                    * &factor;
+                let logits = match &batch.view.offsets {
+                    Some(offsets) => logits - offsets.squeeze_dim(0),
+                    None => logits,
+                };
+                let picked = (logits.log_softmax(-1, Kind::Float) * targets.narrow(0, from, len))
+                    .sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
                 Ok(-(picked * weights.narrow(0, from, len)).sum(Kind::Float))
             })?;
             loss.f_backward()?;
@@ -183,13 +183,23 @@ impl Plan {
     }
 }
 
+/// How logits become a posterior.
+#[derive(Debug)]
+pub(super) struct View {
+    /// `[R, 1, 1]`, what they are multiplied with.
+    pub factors: Tensor,
+    /// `[R, 1, C]`, what is then taken off.
+    pub offsets: Option<Tensor>,
+}
+
 /// Remembered samples of several streams that make a step.
 #[derive(Debug)]
 pub(super) struct Batch {
     /// `[R, n, D]`.
     pub rows: Tensor,
-    /// `[n, C]` or `[R, n, C]`.
+    /// `[n, C]` or `[R, n, C]`, rows that sum to 1.
     pub targets: Tensor,
     /// `[R, n]`.
     pub weights: Tensor,
+    pub view: View,
 }

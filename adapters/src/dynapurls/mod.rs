@@ -30,5 +30,7 @@ mod moving;
 mod tests;
 
 pub use adapter::{DynaPurls, Update};
-pub use choices::{Adapted, Combine, Granule, Order, Preset, Sampling, Schedule, ThresholdScale};
+pub use choices::{
+    Adapted, Combine, Granule, Length, Order, Preset, Sampling, Schedule, Targets, ThresholdScale,
+};
 pub use config::DynaPurlsConfig;

@@ -3,14 +3,20 @@
 use szar_core::{Error, NamedTensors, Result, host};
 use tch::{Device, Kind, Tensor};
 
-use super::fused::{BETAS, EPSILON, MIN_LENGTH, Parameters, Rates, Step};
+use super::Length;
+use super::fused::{BETAS, MIN_LENGTH, Parameters, Rates, Rule, Step};
 
 /// Scale, shift, moments and the anchors they give.
 #[derive(Debug)]
 pub(super) struct Moving {
     /// `[C, P, d]`.
     pub base: Tensor,
-    /// `[S, C, P, d]`, rows of length 1.
+    /// `[C, P, 1]`, the lengths of the text's rows.
+    lengths: Tensor,
+    /// The same on the host.
+    host_lengths: Vec<f32>,
+    rule: Rule,
+    /// `[S, C, P, d]`.
     pub text: Tensor,
     /// `[S, 2, C, P, d]`, scale then shift.
     values: Tensor,
@@ -27,7 +33,7 @@ pub(super) struct Moving {
 
 impl Moving {
     /// From scale 1 and shift 0. `moves[c]` says whether class c's anchors move.
-    pub fn new(base: &Tensor, streams: usize, moves: &[bool], device: Device) -> Self {
+    pub fn new(base: &Tensor, streams: usize, moves: &[bool], how: (Length, Rule), device: Device) -> Self {
         let base = base.to_device(device).to_kind(Kind::Float).contiguous().copy();
         let size = base.size();
         let (classes, texts, width) = (size[0], size[1], size[2]);
@@ -38,7 +44,15 @@ impl Moving {
         let length = base
             .norm_scalaropt_dim(2, [-1i64].as_slice(), true)
             .clamp_min(f64::from(MIN_LENGTH));
-        let text = (&base / length).unsqueeze(0).repeat([s, 1, 1, 1]).contiguous();
+        let (kept, rule) = how;
+        let lengths = match kept {
+            Length::Unit => length.ones_like(),
+            Length::Kept => length.shallow_clone(),
+        };
+        let text = (&base / length * &lengths)
+            .unsqueeze(0)
+            .repeat([s, 1, 1, 1])
+            .contiguous();
         let mask: Vec<f32> = moves.iter().map(|m| f32::from(u8::from(*m))).collect();
         Self {
             text,
@@ -48,6 +62,9 @@ impl Moving {
             frozen: moves.iter().flat_map(|m| vec![!m; texts as usize]).collect(),
             mask: Tensor::from_slice(&mask).view([-1, 1, 1]).to_device(device),
             on_host: device == Device::Cpu,
+            host_lengths: host::HostF32::new(&lengths).as_slice().to_vec(),
+            lengths,
+            rule,
             base,
         }
     }
@@ -63,9 +80,9 @@ impl Moving {
     }
 
     /// One step of a stream along the gradient with respect to its text, `[C, P, d]`.
-    pub fn step(&mut self, stream: usize, gradient: &Tensor, lr: f64, decay: f64) {
+    pub fn step(&mut self, stream: usize, gradient: &Tensor, lr: f64) {
         self.updates[stream] += 1;
-        let rates = Rates::new(lr, decay, self.updates[stream]);
+        let rates = Rates::new(&self.rule, lr, self.updates[stream]);
         if self.on_host {
             self.step_on_host(stream, gradient, rates);
         } else {
@@ -75,9 +92,9 @@ impl Moving {
     }
 
     /// One step of a stream along the gradient with respect to scale and shift, `[2, C, P, d]`.
-    pub fn step_values(&mut self, stream: usize, gradient: &Tensor, lr: f64, decay: f64) {
+    pub fn step_values(&mut self, stream: usize, gradient: &Tensor, lr: f64) {
         self.updates[stream] += 1;
-        self.step_by_tensors(stream, gradient, Rates::new(lr, decay, self.updates[stream]));
+        self.step_by_tensors(stream, gradient, Rates::new(&self.rule, lr, self.updates[stream]));
     }
 
     /// `[2, C, P, d]`: the gradient with respect to scale and shift from that with respect to the text, `[C, P, d]`.
@@ -87,8 +104,9 @@ impl Moving {
         let length = moved
             .norm_scalaropt_dim(2, [-1i64].as_slice(), true)
             .clamp_min(f64::from(MIN_LENGTH));
-        let along = (&text * gradient).sum_dim_intlist([-1i64].as_slice(), true, Kind::Float);
-        let shift = (gradient - text * along) / length * &self.mask;
+        let square = self.lengths.square().clamp_min(f64::from(MIN_LENGTH));
+        let along = (&text * gradient).sum_dim_intlist([-1i64].as_slice(), true, Kind::Float) / square;
+        let shift = (gradient - text * along) * &self.lengths / length * &self.mask;
         Tensor::stack(&[&shift * &self.base, shift], 0)
     }
 
@@ -108,6 +126,7 @@ impl Moving {
             width,
             rates,
             base,
+            lengths: &self.host_lengths,
             parameters: Parameters {
                 scale,
                 shift,
@@ -134,14 +153,24 @@ impl Moving {
         let (b1, b2) = (f64::from(BETAS.0), f64::from(BETAS.1));
         let _ = first.g_mul_scalar_(b1).g_add_(&(&gradient * (1.0 - b1)));
         let _ = second.g_mul_scalar_(b2).g_add_(&(gradient.square() * (1.0 - b2)));
-        let size = second.sqrt() / f64::from(rates.corrections.1.sqrt()) + f64::from(EPSILON);
-        let moved = first / size * (f64::from(rates.lr) / f64::from(rates.corrections.0));
+        let size = second.sqrt() / f64::from(rates.corrections.1.sqrt()) + f64::from(rates.epsilon);
+        let lr = Tensor::from_slice(&[rates.lr.0, rates.lr.1])
+            .view([2, 1, 1, 1])
+            .to_device(values.device());
+        let moved = first / size * lr / f64::from(rates.corrections.0);
         let values = values.shallow_clone().g_sub_(&(moved * &self.mask));
+        if rates.pull > 0.0 {
+            let keep = 1.0 - f64::from(rates.pull);
+            let mut scale = values.get(0);
+            let mut shift = values.get(1);
+            let _ = scale.g_sub_scalar_(1.0).g_mul_scalar_(keep).g_add_scalar_(1.0);
+            let _ = shift.g_mul_scalar_(keep);
+        }
         let moved = &self.base * values.get(0) + values.get(1);
         let length = moved
             .norm_scalaropt_dim(2, [-1i64].as_slice(), true)
             .clamp_min(f64::from(MIN_LENGTH));
-        self.text.get(at).copy_(&(moved / length));
+        self.text.get(at).copy_(&(moved / length * &self.lengths));
     }
 
     pub fn bytes(&self) -> u64 {

@@ -6,9 +6,11 @@ use szar_core::{
 };
 use tch::{Kind, Tensor, kind::FLOAT_CPU};
 
-use super::gradient::{Batch, Plan};
+use super::fused::Rule;
+use super::gradient::{Batch, Plan, View};
 use super::moving::Moving;
 use super::*;
+use crate::balance::tests::recorded;
 
 const WIDTH: i64 = 8;
 
@@ -88,8 +90,9 @@ fn begun(options: &DynaPurlsConfig, task: &Task) -> DynaPurls {
 
 fn options() -> DynaPurlsConfig {
     DynaPurlsConfig {
+        preset: Preset::None,
         capacity: 4,
-        lr: 0.05,
+        lr: Some(0.05),
         ..DynaPurlsConfig::default()
     }
 }
@@ -125,11 +128,13 @@ fn the_closed_form_is_the_gradient_of_the_graph() {
         rows: rows.unsqueeze(0),
         targets: labels.one_hot(5).to_kind(Kind::Float),
         weights: weights.unsqueeze(0),
+        view: View {
+            factors: Tensor::full([1, 1, 1], 1.0 / 0.7, FLOAT_CPU),
+            offsets: Some(noise(&[1, 1, 5], 8)),
+        },
     };
-    let (by_hand, loss) = plan.linear_gradient(&linear, &text.unsqueeze(0), &batch, 0.7, true);
-    let (by_graph, want) = plan
-        .graph_gradient(&MODEL, &text, &rows, &labels, &weights, 0.7)
-        .unwrap();
+    let (by_hand, loss) = plan.linear_gradient(&linear, &text.unsqueeze(0), &batch, true);
+    let (by_graph, want) = plan.graph_gradient(&MODEL, &text, &batch).unwrap();
     assert!(close(&by_hand.get(0), &by_graph));
     assert!((loss.unwrap().double_value(&[0]) - want).abs() < 1e-5);
     assert!(by_hand.get(0).select(1, 1).abs().max().double_value(&[]) > 0.01);
@@ -140,20 +145,38 @@ fn the_closed_form_is_the_gradient_of_the_graph() {
 fn one_pass_over_memory_is_adam_on_scale_and_shift() {
     let base = noise(&[3, 2, 21], 1);
     let moves = [true, false, true];
-    let mut fused = Moving::new(&base, 2, &moves, tch::Device::Cpu);
-    let mut plain = Moving::new(&base, 2, &moves, tch::Device::Cpu);
+    for length in [Length::Unit, Length::Kept] {
+        let rule = Rule {
+            decay: 1e-3,
+            epsilon: 1e-8,
+            pull: 0.1,
+            shift: 0.5,
+        };
+        one_pass(&base, &moves, (length, rule));
+    }
+}
+
+fn one_pass(base: &Tensor, moves: &[bool], how: (Length, Rule)) {
+    let begin = |streams| Moving::new(base, streams, moves, how, tch::Device::Cpu);
+    let (mut fused, mut plain) = (begin(2), begin(2));
     plain.use_tensors();
     for step in 0..5 {
         let gradient = noise(&[3, 2, 21], 10 + step);
         for moving in [&mut fused, &mut plain] {
-            moving.step(1, &gradient, 0.02, 1e-3);
+            moving.step(1, &gradient, 0.02);
         }
     }
     assert!(fused.text.allclose(&plain.text, 1e-5, 1e-6, false));
     assert!(fused.values().allclose(plain.values(), 1e-5, 1e-6, false));
     let lengths = fused.text.norm_scalaropt_dim(2, [-1i64].as_slice(), false);
-    assert!(close(&lengths, &lengths.ones_like()));
-    let fresh = Moving::new(&base, 1, &moves, tch::Device::Cpu);
+    let own = base.norm_scalaropt_dim(2, [-1i64].as_slice(), false);
+    let want = if how.0 == Length::Unit {
+        own.ones_like()
+    } else {
+        own
+    };
+    assert!(close(&lengths.get(1), &want));
+    let fresh = begin(1);
     assert!(
         fused.text.get(0).equal(&fresh.text.get(0)),
         "the other stream stays"
@@ -283,7 +306,7 @@ fn options_out_of_range_are_named() {
     let wrong = DynaPurlsConfig {
         capacity: 0,
         temperature: f64::NAN,
-        lr: 0.0,
+        lr: Some(0.0),
         lr_floor: 1.5,
         confidence: Some(1.2),
         confidence_scale: Some(ThresholdScale::Absolute),
@@ -296,7 +319,7 @@ fn options_out_of_range_are_named() {
     for field in ["capacity", "temperature", "lr", "lr_floor", "confidence", "stale"] {
         assert!(text.contains(field), "{field} in\n{text}");
     }
-    for preset in [Preset::None, Preset::Paper, Preset::Official] {
+    for preset in [Preset::Balanced, Preset::None, Preset::Paper, Preset::Official] {
         let mut problems = Problems::new();
         DynaPurlsConfig {
             preset,
@@ -311,13 +334,11 @@ fn options_out_of_range_are_named() {
 fn a_snapshot_goes_on_bit_for_bit() {
     let (task, features) = (setting(4, 50, 1), stream(50, 8));
     let (head, tail) = (features.narrow(0, 30), features.narrow(30, 20));
-    for options in [
-        options(),
-        DynaPurlsConfig {
-            update: Some(Granule::Batch),
-            ..options()
-        },
-    ] {
+    let by_batch = DynaPurlsConfig {
+        update: Some(Granule::Batch),
+        ..options()
+    };
+    for options in [options(), by_batch, DynaPurlsConfig::default()] {
         let mut one = begun(&options, &task);
         let _ = play(&mut one, &MODEL, &task.anchors, &head, 10).unwrap();
         let mut other = begun(&options, &task);
@@ -335,6 +356,41 @@ fn a_snapshot_goes_on_bit_for_bit() {
                 .to_string()
                 .contains("moving/values")
         );
+    }
+}
+
+#[test]
+fn the_default_is_what_an_independent_version_computes() {
+    let (vectors, anchors) = (recorded("vectors"), recorded("anchors"));
+    let own = task(5, 8, 1, 1);
+    let values = own.anchors.values.copy();
+    values.select(1, 7).copy_(&anchors);
+    let task = Task {
+        anchors: own.anchors.with_values(values).unwrap(),
+        expected: 60,
+        ..own
+    };
+    let options = DynaPurlsConfig {
+        capacity: 4,
+        ..DynaPurlsConfig::default()
+    };
+    let model = DotModel { scale: 3.0 };
+    let features = FeatureMap::from_pooled(&vectors).unwrap();
+    for opaque in [false, true] {
+        let mut adapter = begun(&options, &task);
+        let got = if opaque {
+            play(&mut adapter, &Opaque(model), &task.anchors, &features, 7).unwrap()
+        } else {
+            play(&mut adapter, &model, &task.anchors, &features, 7).unwrap()
+        };
+        let worst = (got - recorded("refined")).abs().max().double_value(&[]);
+        assert!(worst < 2e-3, "{worst}");
+        let values = adapter.scale_and_shift().unwrap().get(0);
+        for (part, name) in [(0, "scale"), (1, "shift")] {
+            let got = values.get(part).squeeze_dim(1);
+            let worst = (got - recorded(name)).abs().max().double_value(&[]);
+            assert!(worst < 1e-3, "{name}: {worst}");
+        }
     }
 }
 

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use szar_core::{
-    Aligner, Error, NamedTensors, Observation, Result, Scores, SkeletonLayout, Task, TestTimeAdapter,
-    descriptors, host,
+    Aligner, Error, Held, NamedTensors, Observation, Result, SampleRef, Scores, SkeletonLayout, Task,
+    TestTimeAdapter, descriptors, host,
 };
 use tch::{Device, Kind, Tensor};
 
-use super::bank::{Bank, Size};
+use super::bank::{Bank, Ledger, Size};
 use super::choices::Behaviour;
 use super::host::{Engine, Prior as Weights};
 use super::prior::{self, Prior};
 use super::scan::{self, Placement, Rules};
-use super::{Centre, SecondPass, SkeletonCacheConfig, WeightRow, device, inputs};
+use super::{Accumulate, Centre, SecondPass, SkeletonCacheConfig, WeightRow, device, inputs};
 
 /// Samples that are compared with each other at once; a larger batch is taken in pieces.
 const PIECE: i64 = 256;
@@ -34,7 +34,8 @@ pub struct SkeletonCache {
 /// What lives from `begin` to `begin`.
 #[derive(Debug)]
 struct Stream {
-    bank: Bank,
+    /// One per stream.
+    banks: Vec<Bank>,
     rules: Rules,
     weights: Weights,
     layout: Arc<SkeletonLayout>,
@@ -79,7 +80,7 @@ impl SkeletonCache {
     /// # Errors
     /// [`Error::Shape`] when they do not fit the task; [`Error::Missing`] before `begin`.
     pub fn step_descriptors(&mut self, descriptors: &Tensor, logits: &Tensor) -> Result<Tensor> {
-        self.run(descriptors, logits, false)
+        self.run(descriptors, logits, &[], false)
     }
 
     /// As [`Self::step_descriptors`], from the cache as it is and without storing anything.
@@ -87,7 +88,7 @@ impl SkeletonCache {
     /// # Errors
     /// As [`Self::step_descriptors`].
     pub fn rescore_descriptors(&mut self, descriptors: &Tensor, logits: &Tensor) -> Result<Tensor> {
-        self.run(descriptors, logits, true)
+        self.run(descriptors, logits, &[], true)
     }
 
     /// Where the samples of the last step went.
@@ -102,7 +103,7 @@ impl SkeletonCache {
     pub fn fusion_weights(&self) -> Result<Tensor> {
         let stream = self.stream()?;
         let rows = Tensor::from_slice(&stream.weights.rows);
-        Ok(rows.reshape([-1, stream.bank.ledger.size.slots as i64]))
+        Ok(rows.reshape([-1, stream.size().slots as i64]))
     }
 
     /// `[B, D, N]`, the descriptors of a feature map.
@@ -113,7 +114,7 @@ impl SkeletonCache {
         let (wanted, split) = (&self.options.descriptors, self.behaviour.temporal_split);
         let stream = self.stream.as_mut().ok_or_else(not_begun)?;
         let (batch, channels, frames, joints) = seen.features.dims();
-        let width = Some(stream.bank.ledger.size.width as i64);
+        let width = Some(stream.size().width as i64);
         szar_core::shape::expect("features", &seen.features.values, [None, width, None, None])?;
         let pooling = match &stream.pooling {
             Some((t, v, pooling)) if (*t, *v) == (frames, joints) => pooling.shallow_clone(),
@@ -142,21 +143,30 @@ impl SkeletonCache {
         self.stream.as_ref().ok_or_else(not_begun)
     }
 
-    fn run(&mut self, descriptors: &Tensor, logits: &Tensor, frozen: bool) -> Result<Tensor> {
+    /// `samples` is `[B]`, or empty for samples of the first stream that nobody counts.
+    pub(super) fn run(
+        &mut self,
+        descriptors: &Tensor,
+        logits: &Tensor,
+        samples: &[SampleRef],
+        frozen: bool,
+    ) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let stream = self.stream.as_mut().ok_or_else(not_begun)?;
-        let samples = inputs::check(stream.bank.ledger.size, descriptors, logits)? as i64;
+        let count = inputs::check(stream.size(), descriptors, logits)?;
+        if !samples.is_empty() && samples.len() != count {
+            let why = format!("{count} rows of logits come with {} samples", samples.len());
+            return Err(Error::Input(why));
+        }
         stream.placements.clear();
-        if samples <= PIECE {
-            return stream.piece(&self.options, descriptors, logits, frozen);
+        if count == 0 {
+            return Ok(logits.to_kind(Kind::Float));
         }
-        let mut pieces = Vec::new();
-        for from in (0..samples).step_by(PIECE as usize) {
-            let len = PIECE.min(samples - from);
-            let (d, z) = (descriptors.narrow(0, from, len), logits.narrow(0, from, len));
-            pieces.push(stream.piece(&self.options, &d, &z, frozen)?);
+        if stream.banks.len() == 1 || samples.is_empty() {
+            let positions: Vec<i64> = samples.iter().map(|s| s.position.cast_signed()).collect();
+            return stream.pieces(&self.options, 0, descriptors, logits, &positions, frozen);
         }
-        Ok(Tensor::cat(&pieces, 0))
+        stream.mixed(&self.options, descriptors, logits, samples, frozen)
     }
 }
 
@@ -166,9 +176,10 @@ fn not_begun() -> Error {
 
 impl Stream {
     fn begin(options: &SkeletonCacheConfig, prior: Option<&Prior>, task: &Task) -> Result<Self> {
+        let behaviour = options.behaviour();
         let size = Size {
             classes: task.candidates.len(),
-            capacity: options.capacity,
+            capacity: behaviour.capacity,
             slots: options.descriptors.len(),
             width: usize::try_from(task.features.channels).unwrap_or(0),
         };
@@ -180,14 +191,15 @@ impl Stream {
             Some(prior) => prior.weights(&task.candidates, &options.descriptors, options.missing_prior)?,
             None => vec![prior::uniform(size.slots); size.classes * size.slots],
         };
-        let behaviour = options.behaviour();
         let hedges = size.classes < size.capacity;
+        let soft = behaviour.accumulate == Accumulate::Soft;
+        let bank = || Bank::new(size, soft, &options.balancing(), task.device);
         Ok(Self {
-            bank: Bank::new(size, task.device),
+            banks: (0..task.streams.max(1)).map(|_| bank()).collect(),
             rules: Rules {
                 behaviour,
-                accumulate: options.accumulate,
-                alpha: options.alpha as f32,
+                accumulate: behaviour.accumulate,
+                alpha: behaviour.alpha as f32,
                 hedge: if hedges { behaviour.hedge_margin } else { 0.0 },
             },
             weights: Weights::new(rows, size, behaviour.weight_row == WeightRow::PerClass),
@@ -200,58 +212,129 @@ impl Stream {
         })
     }
 
-    /// At most [`PIECE`] samples.
-    fn piece(
+    fn size(&self) -> Size {
+        self.banks[0].ledger.size
+    }
+
+    /// Samples of several streams: each stream's own, in order, then back in their places.
+    fn mixed(
         &mut self,
         options: &SkeletonCacheConfig,
         descriptors: &Tensor,
         logits: &Tensor,
+        samples: &[SampleRef],
+        frozen: bool,
+    ) -> Result<Tensor> {
+        let mut order: Vec<usize> = (0..samples.len()).collect();
+        order.sort_by_key(|row| samples[*row].stream); // stable: a stream keeps its order
+        let index: Vec<i64> = order.iter().map(|row| *row as i64).collect();
+        let index = Tensor::from_slice(&index).to_device(logits.device());
+        let descriptors = descriptors.index_select(0, &index.to_device(descriptors.device()));
+        let logits = logits.index_select(0, &index);
+        let out = Tensor::empty(logits.size(), (Kind::Float, self.device));
+        let mut from = 0;
+        while from < order.len() {
+            let stream = samples[order[from]].stream;
+            let len = order[from..]
+                .iter()
+                .take_while(|row| samples[**row].stream == stream)
+                .count();
+            let own = &order[from..from + len];
+            let positions: Vec<i64> = own
+                .iter()
+                .map(|row| samples[*row].position.cast_signed())
+                .collect();
+            let (at, count) = (from as i64, len as i64);
+            let (d, z) = (descriptors.narrow(0, at, count), logits.narrow(0, at, count));
+            out.narrow(0, at, count)
+                .copy_(&self.pieces(options, stream, &d, &z, &positions, frozen)?);
+            from += len;
+        }
+        Ok(out
+            .empty_like()
+            .index_copy_(0, &index.to_device(self.device), &out))
+    }
+
+    fn pieces(
+        &mut self,
+        options: &SkeletonCacheConfig,
+        stream: usize,
+        descriptors: &Tensor,
+        logits: &Tensor,
+        positions: &[i64],
         frozen: bool,
     ) -> Result<Tensor> {
         let samples = logits.size()[0];
-        if samples == 0 {
-            return Ok(logits.to_kind(Kind::Float));
+        if samples <= PIECE {
+            return self.piece(options, stream, descriptors, logits, positions, frozen);
         }
+        let mut pieces = Vec::new();
+        for from in (0..samples).step_by(PIECE as usize) {
+            let len = PIECE.min(samples - from);
+            let (d, z) = (descriptors.narrow(0, from, len), logits.narrow(0, from, len));
+            let own = positions
+                .get(from as usize..(from + len) as usize)
+                .unwrap_or_default();
+            pieces.push(self.piece(options, stream, &d, &z, own, frozen)?);
+        }
+        Ok(Tensor::cat(&pieces, 0))
+    }
+
+    /// At most [`PIECE`] samples of one stream.
+    fn piece(
+        &mut self,
+        options: &SkeletonCacheConfig,
+        stream: usize,
+        descriptors: &Tensor,
+        logits: &Tensor,
+        positions: &[i64],
+        frozen: bool,
+    ) -> Result<Tensor> {
+        let samples = logits.size()[0];
+        let bank = &mut self.banks[stream];
         let centred = (options.centre == Centre::StreamMean)
-            .then(|| inputs::centred(&mut self.bank.stream, descriptors, frozen));
+            .then(|| inputs::centred(&mut bank.stream, descriptors, frozen));
         let descriptors = centred.as_ref().unwrap_or(descriptors);
-        let (beta, norm) = (options.beta as f32, options.logit_norm);
-        let (bank, rules, weights) = (&mut self.bank, &self.rules, &self.weights);
-        let (answer, largest) = if self.on_host {
-            let mut base = host::HostF32::new(logits).as_slice().to_vec();
-            let classes = bank.ledger.size.classes;
-            let largest: Vec<f64> = base.chunks_exact(classes).map(scan::largest_value).collect();
-            base.chunks_exact_mut(classes)
-                .for_each(|row| inputs::normalise(row, norm));
+        let classes = bank.ledger.size.classes;
+        let mut base = host::HostF32::new(logits).as_slice().to_vec();
+        let largest: f64 = base.chunks_exact(classes).map(scan::largest_value).sum();
+        inputs::prepare(&mut base, classes, options.logit_norm, &mut bank.balance, frozen);
+        if !frozen {
+            bank.ledger.largest_logits += largest;
+        }
+        let beta = self.rules.behaviour.beta as f32;
+        let (rules, weights, placements) = (&self.rules, &self.weights, &mut self.placements);
+        if self.on_host {
+            let values = host::HostF32::new(descriptors);
             let engine = &mut self.engine;
-            let placements = &mut self.placements;
-            let out = engine.step(bank, rules, weights, beta, descriptors, &base, frozen, placements);
-            (
-                Tensor::from_slice(out).reshape([samples, classes as i64]),
-                largest,
-            )
-        } else {
-            let descriptors = descriptors.to_device(self.device);
-            let logits = logits.to_device(self.device);
-            let norm = |row: &mut [f32]| inputs::normalise(row, norm);
-            let placements = &mut self.placements;
-            device::step(
+            let out = engine.step(
                 bank,
                 rules,
                 weights,
                 beta,
-                &descriptors,
-                &logits,
-                norm,
+                values.as_slice(),
+                &base,
+                positions,
                 frozen,
                 placements,
-            )?
-        };
-        if !frozen {
-            self.bank.ledger.largest_logits =
-                largest.iter().fold(self.bank.ledger.largest_logits, |s, z| s + z);
+            );
+            return Ok(Tensor::from_slice(out).reshape([samples, classes as i64]));
         }
-        Ok(answer)
+        let descriptors = descriptors.to_device(self.device);
+        let logits = Tensor::from_slice(&base)
+            .reshape(logits.size())
+            .to_device(self.device);
+        device::step(
+            bank,
+            rules,
+            weights,
+            beta,
+            &descriptors,
+            &logits,
+            positions,
+            frozen,
+            placements,
+        )
     }
 }
 
@@ -264,31 +347,58 @@ impl TestTimeAdapter for SkeletonCache {
     fn step(&mut self, seen: &Observation, _: &dyn Aligner) -> Result<Scores> {
         let descriptors = self.pool(seen)?;
         Ok(Scores {
-            logits: self.run(&descriptors, &seen.scores.logits, false)?,
+            logits: self.run(&descriptors, &seen.scores.logits, seen.samples, false)?,
         })
     }
 
     fn snapshot(&self) -> Result<NamedTensors> {
-        Ok(self.stream()?.bank.snapshot())
+        let named = |(number, bank): (usize, &Bank)| {
+            let own = bank.snapshot().into_iter();
+            own.map(move |(name, tensor)| (format!("{number}/{name}"), tensor))
+                .collect::<Vec<_>>()
+        };
+        Ok(self.stream()?.banks.iter().enumerate().flat_map(named).collect())
     }
 
     fn restore(&mut self, state: NamedTensors) -> Result<()> {
         let stream = self.stream.as_mut().ok_or_else(not_begun)?;
-        stream.bank = stream.bank.restored(state)?;
+        let restored = |(number, bank): (usize, &Bank)| {
+            let prefix = format!("{number}/");
+            let own = state
+                .iter()
+                .filter_map(|(n, t)| Some((n.strip_prefix(&prefix)?.to_owned(), t.shallow_clone())));
+            bank.restored(own.collect())
+        };
+        stream.banks = stream
+            .banks
+            .iter()
+            .enumerate()
+            .map(restored)
+            .collect::<Result<_>>()?;
         Ok(())
+    }
+
+    fn held(&self) -> Vec<Held> {
+        let Some(stream) = &self.stream else {
+            return Vec::new();
+        };
+        let of_bank = |(number, bank): (usize, &Bank)| bank.ledger.held(number);
+        stream.banks.iter().enumerate().flat_map(of_bank).collect()
     }
 
     fn wants_second_pass(&self) -> bool {
         let Some(stream) = &self.stream else { return false };
-        let ledger = &stream.bank.ledger;
-        let confident = ledger.largest_logits > CONFIDENT * ledger.seen as f64;
-        self.behaviour.second_pass == SecondPass::Official && ledger.is_full() && confident
+        let earns = |bank: &Bank| {
+            let ledger = &bank.ledger;
+            ledger.is_full() && ledger.largest_logits > CONFIDENT * ledger.seen as f64
+        };
+        self.behaviour.second_pass == SecondPass::Official && stream.banks.iter().all(earns)
     }
 
     fn rescore(&mut self, seen: &Observation, _: &dyn Aligner) -> Result<Scores> {
         let descriptors = self.pool(seen)?;
         Ok(Scores {
-            logits: self.run(&descriptors, &seen.scores.logits, true)?,
+            logits: self.run(&descriptors, &seen.scores.logits, seen.samples, true)?,
         })
     }
 
@@ -296,25 +406,33 @@ impl TestTimeAdapter for SkeletonCache {
         let Some(stream) = &self.stream else {
             return BTreeMap::new();
         };
-        let ledger = &stream.bank.ledger;
-        let seen = ledger.seen.max(1) as f64;
+        let ledgers = || stream.banks.iter().map(|bank| &bank.ledger);
+        let total = |of: fn(&Ledger) -> f64| ledgers().map(of).sum::<f64>();
+        let by_class = |of: fn(&Ledger, usize) -> f64| -> Vec<f64> {
+            let classes = 0..stream.size().classes;
+            classes
+                .map(|class| ledgers().map(|ledger| of(ledger, class)).sum())
+                .collect()
+        };
+        let seen = total(|l| l.seen as f64).max(1.0);
+        let answers = by_class(|l, class| l.answers[class] as f64);
+        let strength: f64 = stream.banks.iter().map(|bank| bank.balance.mean_strength()).sum();
         [
-            ("occupancy", ledger.counts.iter().map(|n| *n as f64).collect()),
-            (
-                "predicted_share",
-                ledger.answers.iter().map(|n| *n as f64 / seen).collect(),
-            ),
-            ("samples", vec![ledger.seen as f64]),
-            ("insertions", vec![ledger.insertions as f64]),
-            ("replacements", vec![ledger.replacements as f64]),
-            ("hedge_copies", vec![ledger.hedges as f64]),
-            ("mean_largest_logit", vec![ledger.largest_logits / seen]),
+            ("occupancy", by_class(|l, class| l.counts[class] as f64)),
+            ("predicted_share", answers.iter().map(|n| n / seen).collect()),
+            ("samples", vec![total(|l| l.seen as f64)]),
+            ("insertions", vec![total(|l| l.insertions as f64)]),
+            ("replacements", vec![total(|l| l.replacements as f64)]),
+            ("hedge_copies", vec![total(|l| l.hedges as f64)]),
+            ("mean_largest_logit", vec![total(|l| l.largest_logits) / seen]),
+            ("balance_strength", vec![strength / stream.banks.len() as f64]),
         ]
         .map(|(name, values)| (name.to_owned(), values))
         .into()
     }
 
     fn state_bytes(&self) -> u64 {
-        self.stream.as_ref().map_or(0, |stream| stream.bank.bytes())
+        let bytes = |stream: &Stream| stream.banks.iter().map(Bank::bytes).sum();
+        self.stream.as_ref().map_or(0, bytes)
     }
 }

@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
-use szar_core::{Error, NamedTensors, Result, host};
+use szar_core::{Error, Held, NamedTensors, Result, SampleRef, host};
 use tch::{Device, Kind, Tensor};
+
+use super::soft::Votes;
+use crate::balance::{Balance, BalanceConfig};
 
 /// The size of a cache; fixed for a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub(super) struct Ledger {
     pub values: Vec<i64>,
     /// Position in the stream of the sample an entry is made of; `[C·K]`.
     pub samples: Vec<i64>,
+    /// What an entry votes for; no rows unless votes are soft.
+    pub votes: Votes,
     /// How often each class was the answer; `[C]`.
     pub answers: Vec<i64>,
     /// Samples so far.
@@ -52,9 +57,10 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub fn new(size: Size) -> Self {
+    pub fn new(size: Size, soft: bool) -> Self {
         Self {
             size,
+            votes: Votes::new(size.classes, if soft { size.columns() } else { 0 }),
             counts: vec![0; size.classes],
             entropies: vec![0.0; size.columns()],
             values: vec![-1; size.columns()],
@@ -70,7 +76,7 @@ impl Ledger {
 
     /// Finds the place of a sample in a class: a free one, else that of the entry with the largest entropy (the
     /// first of equals), if the sample's is strictly lower. Writes all but the key.
-    pub fn place(&mut self, class: usize, entropy: f64, value: usize) -> Option<usize> {
+    pub fn place(&mut self, class: usize, entropy: f64, value: usize, position: i64) -> Option<usize> {
         let start = class * self.size.capacity;
         let held = self.counts[class];
         let column = if held < self.size.capacity {
@@ -87,8 +93,25 @@ impl Ledger {
         };
         self.entropies[column] = entropy;
         self.values[column] = value as i64;
-        self.samples[column] = self.seen;
+        self.samples[column] = position;
         Some(column)
+    }
+
+    /// Every entry with its sample, as one of a stream.
+    pub fn held(&self, stream: usize) -> Vec<Held> {
+        let capacity = self.size.capacity;
+        let of_class = |(class, held): (usize, &usize)| {
+            let entries = class * capacity..class * capacity + held;
+            let one = move |column: usize| Held {
+                sample: SampleRef {
+                    stream,
+                    position: self.samples[column].unsigned_abs(),
+                },
+                class,
+            };
+            entries.map(one).collect::<Vec<_>>()
+        };
+        self.counts.iter().enumerate().flat_map(of_class).collect()
     }
 
     /// Is every class full?
@@ -141,15 +164,17 @@ pub(super) struct Bank {
     /// `[D + 1, N]` f64 on the device: sum of the descriptors so far, then how many in every place of the last row.
     pub stream: Tensor,
     pub ledger: Ledger,
+    pub balance: Balance,
 }
 
 impl Bank {
-    pub fn new(size: Size, device: Device) -> Self {
+    pub fn new(size: Size, soft: bool, balance: &BalanceConfig, device: Device) -> Self {
         let [d, e, n] = [size.slots, size.columns(), size.width].map(|v| v as i64);
         Self {
             keys: Tensor::zeros([d, e, n], (Kind::Float, device)),
             stream: Tensor::zeros([d + 1, n], (Kind::Double, device)),
-            ledger: Ledger::new(size),
+            ledger: Ledger::new(size, soft),
+            balance: Balance::new(balance, size.classes),
         }
     }
 
@@ -158,7 +183,8 @@ impl Bank {
         let Size { classes, .. } = self.ledger.size;
         let columns = self.ledger.size.columns();
         let host = columns * (8 + 8 + 8) + classes * (8 + 8) + 5 * 8;
-        (self.keys.numel() * 4 + self.stream.numel() * 8 + host) as u64
+        let votes = self.ledger.votes.bytes();
+        (self.keys.numel() * 4 + self.stream.numel() * 8 + host + votes) as u64 + self.balance.bytes()
     }
 
     pub fn snapshot(&self) -> NamedTensors {
@@ -170,6 +196,11 @@ impl Bank {
         let mut state: NamedTensors = whole.collect();
         state.insert("keys".into(), self.keys.copy());
         state.insert("stream".into(), self.stream.copy());
+        state.insert("balance".into(), Tensor::from_slice(&self.balance.numbers()));
+        state.insert("votes".into(), Tensor::from_slice(&ledger.votes.values));
+        state.insert("vote_rests".into(), Tensor::from_slice(&ledger.votes.rests));
+        let places: Vec<i64> = ledger.votes.places.iter().map(|p| i64::from(*p)).collect();
+        state.insert("vote_places".into(), Tensor::from_slice(&places));
         state.insert("entropies".into(), Tensor::from_slice(&ledger.entropies));
         state.insert(
             "largest_logits".into(),
@@ -201,9 +232,20 @@ impl Bank {
         let counts = counts.iter().map(held).collect::<Option<Vec<_>>>();
         let totals = host::to_i64(&take("totals", &[4])?)?;
         let doubles = |t: Tensor| Vec::<f64>::try_from(t.to_device(Device::Cpu)).map_err(Error::from);
+        let floats = |t: Tensor| Vec::<f32>::try_from(t.to_device(Device::Cpu)).map_err(Error::from);
+        let mut votes = self.ledger.votes.clone();
+        votes.values = floats(take("votes", &[votes.values.len() as i64])?)?;
+        votes.rests = floats(take("vote_rests", &[votes.rests.len() as i64])?)?;
+        let places = host::to_i64(&take("vote_places", &[votes.places.len() as i64])?)?;
+        let place_of = |p: &i64| u32::try_from(*p).ok().filter(|p| (*p as usize) < votes.classes());
+        let places = places.iter().map(place_of).collect::<Option<Vec<_>>>();
+        votes.places = places.ok_or_else(|| Error::Input("state `vote_places` must be classes".into()))?;
+        let mut balance = self.balance.clone();
+        balance.set_numbers(&doubles(take("balance", &[balance.numbers().len() as i64])?)?)?;
         let place = |t: Tensor, like: &Tensor| t.to_device(like.device()).to_kind(like.kind()).contiguous();
         let ledger = Ledger {
             size,
+            votes,
             counts: counts.ok_or_else(|| {
                 Error::Input(format!(
                     "state `counts` must lie between 0 and the capacity {}",
@@ -227,6 +269,7 @@ impl Bank {
             keys: place(keys, &self.keys).copy(),
             stream: place(stream, &self.stream).copy(),
             ledger,
+            balance,
         })
     }
 }

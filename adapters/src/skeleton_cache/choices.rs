@@ -8,8 +8,11 @@ use szar_core::descriptors::TemporalSplit;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
-    /// Predict first, store by the zero-shot answer, never match a sample with itself (ours).
+    /// Balanced logits, and a vote of the neighbours among all remembered samples (ours): what was found to do no harm and to
+    /// help on classes held out of the seen ones.
     #[default]
+    Balanced,
+    /// The paper's cache, but predict first, store by the zero-shot answer, never match a sample with itself (ours).
     None,
     /// Algorithm 1 of the paper: store first, so that a stored sample also matches itself.
     Paper,
@@ -69,14 +72,16 @@ pub enum MissingPrior {
 }
 
 /// How the affinities of a class's entries become its score.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Accumulate {
     /// Their sum: a class with more entries scores higher.
-    #[default]
     Sum,
     /// Their mean.
     Mean,
+    /// None of the two: every entry of every class votes with the logits its sample had, weighted by its affinity; the
+    /// mean vote counts N / (N + C), N being the number of entries.
+    Soft,
 }
 
 /// What is subtracted from the descriptors.
@@ -124,6 +129,11 @@ pub(super) struct Behaviour {
     pub second_pass: SecondPass,
     pub weight_row: WeightRow,
     pub temporal_split: TemporalSplit,
+    pub accumulate: Accumulate,
+    pub capacity: usize,
+    pub alpha: f64,
+    pub beta: f64,
+    pub balanced: bool,
 }
 
 impl Behaviour {
@@ -137,8 +147,21 @@ impl Behaviour {
             second_pass: SecondPass::Off,
             weight_row: WeightRow::Predicted,
             temporal_split: TemporalSplit::Floor,
+            accumulate: Accumulate::Sum,
+            capacity: 8,
+            alpha: 5.0,
+            beta: 3.0,
+            balanced: false,
         };
         match preset {
+            Preset::Balanced => Self {
+                accumulate: Accumulate::Soft,
+                capacity: 32,
+                alpha: 1.0,
+                beta: 30.0,
+                balanced: true,
+                ..ours
+            },
             Preset::None => ours,
             Preset::Paper => Self {
                 order: Order::UpdateThenPredict,

@@ -14,33 +14,37 @@ use super::{
     Accumulate, Centre, LogitNorm, MissingPrior, Order, Preset, Protocol, SecondPass, Signal, SkeletonCache,
     WeightRow,
 };
+use crate::balance::BalanceConfig;
 
 /// Options of the `skeleton-cache` adapter.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SkeletonCacheConfig {
-    /// Fills the options below that are not given (those that default to null). Default: none.
+    /// Fills the options below that are not given (those that default to null). Default: balanced.
     pub preset: Preset,
-    /// K, entries per class, from 1. Default: the paper's 8.
-    pub capacity: usize,
-    /// alpha, factor of the cache's score; 0 or more, in logits. Default: the paper's 5.
-    pub alpha: f64,
-    /// beta, sharpness of the affinity exp(-beta (1 - cos)); 0 or more, no unit. Default: the paper's 3.
-    pub beta: f64,
-    /// Answer first or store first. Preset none, official: predict_then_update; paper: update_then_predict.
+    /// K, entries per class, from 1. Preset balanced: 32; others: the paper's 8.
+    pub capacity: Option<usize>,
+    /// alpha, factor of the cache's score; 0 or more, in logits. Preset balanced: 1; others: the paper's 5.
+    pub alpha: Option<f64>,
+    /// beta, sharpness of the affinity exp(-beta (1 - cos)); 0 or more, no unit. Preset balanced: 30; others: the paper's 3.
+    pub beta: Option<f64>,
+    /// What is done to the logits before anything else sees them (as the adapter `balance`). Preset balanced: its defaults;
+    /// others: nothing.
+    pub balance: Option<BalanceConfig>,
+    /// Answer first or store first. Preset paper: update_then_predict; others: predict_then_update.
     pub order: Option<Order>,
-    /// Which posterior a sample is stored by. Preset none, paper: zero_shot; official: refined.
+    /// Which posterior a sample is stored by. Preset official: refined; others: zero_shot.
     pub signal: Option<Signal>,
-    /// Leave a sample's own entry out when it is answered after it was stored. Preset none, official: true; paper: false.
+    /// Leave a sample's own entry out when it is answered after it was stored. Preset paper: false; others: true.
     pub exclude_self: Option<bool>,
     /// A sample whose two largest probabilities differ by less than this is also stored with the runner-up, where
-    /// there are fewer candidates than `capacity`; 0 to 1, 0 is off. Preset none, paper: 0; official: 0.5.
+    /// there are fewer candidates than `capacity`; 0 to 1, 0 is off. Preset official: 0.5; others: 0.
     pub hedge_margin: Option<f64>,
-    /// Score the stream again with the finished cache. Preset none, paper: off; official: official.
+    /// Score the stream again with the finished cache. Preset official: official; others: off.
     pub second_pass: Option<SecondPass>,
     /// Whose weights fuse the descriptors. All presets: predicted.
     pub weight_row: Option<WeightRow>,
-    /// Edges of the three phases. Preset none, paper: floor; official: round.
+    /// Edges of the three phases. Preset official: round; others: floor.
     pub temporal_split: Option<TemporalSplit>,
     /// Descriptors to compare, by name; `[global]` also works with pooled features. Default: the paper's eight.
     pub descriptors: Vec<Granularity>,
@@ -50,8 +54,8 @@ pub struct SkeletonCacheConfig {
     pub prior_split: Option<String>,
     /// What to do for a candidate that the prior does not know. Default: error.
     pub missing_prior: MissingPrior,
-    /// Sum or mean over a class's entries. Default: the paper's sum.
-    pub accumulate: Accumulate,
+    /// How entries become scores. Preset balanced: soft; others: the paper's sum.
+    pub accumulate: Option<Accumulate>,
     /// What is subtracted from the descriptors before they are compared. Default: none, as in the paper.
     pub centre: Centre,
     /// What is done to the logits first; alpha adds on their scale. Default: none, as in the paper.
@@ -67,10 +71,11 @@ pub struct SkeletonCacheConfig {
 impl Default for SkeletonCacheConfig {
     fn default() -> Self {
         Self {
-            preset: Preset::None,
-            capacity: 8,
-            alpha: 5.0,
-            beta: 3.0,
+            preset: Preset::Balanced,
+            capacity: None,
+            alpha: None,
+            beta: None,
+            balance: None,
             order: None,
             signal: None,
             exclude_self: None,
@@ -82,7 +87,7 @@ impl Default for SkeletonCacheConfig {
             prior: None,
             prior_split: None,
             missing_prior: MissingPrior::Error,
-            accumulate: Accumulate::Sum,
+            accumulate: None,
             centre: Centre::None,
             logit_norm: LogitNorm::None,
             protocol: Protocol::Fixed,
@@ -122,7 +127,24 @@ impl SkeletonCacheConfig {
             second_pass: self.second_pass.unwrap_or(preset.second_pass),
             weight_row: self.weight_row.unwrap_or(preset.weight_row),
             temporal_split: self.temporal_split.unwrap_or(preset.temporal_split),
+            accumulate: self.accumulate.unwrap_or(preset.accumulate),
+            capacity: self.capacity.unwrap_or(preset.capacity),
+            alpha: self.alpha.unwrap_or(preset.alpha),
+            beta: self.beta.unwrap_or(preset.beta),
+            balanced: preset.balanced,
         }
+    }
+
+    /// What balances the logits.
+    pub(super) fn balancing(&self) -> BalanceConfig {
+        let of_preset = || {
+            if self.behaviour().balanced {
+                BalanceConfig::default()
+            } else {
+                BalanceConfig::off()
+            }
+        };
+        self.balance.clone().unwrap_or_else(of_preset)
     }
 
     /// The grid of `protocol: test_tuned`, alpha in the outer loop; empty for fixed constants.
@@ -131,8 +153,8 @@ impl SkeletonCacheConfig {
             return Vec::new();
         }
         let with = |alpha, beta| Self {
-            alpha,
-            beta,
+            alpha: Some(alpha),
+            beta: Some(beta),
             protocol: Protocol::Fixed,
             ..self.clone()
         };
@@ -184,12 +206,16 @@ fn not_negative(problems: &mut Problems, field: &str, value: f64) {
 #[typetag::serde(name = "skeleton-cache")]
 impl AdapterConfig for SkeletonCacheConfig {
     fn validate(&self, problems: &mut Problems) {
-        problems.check((1..=4096).contains(&self.capacity), "capacity", || {
-            format!("must be between 1 and 4096, got {}", self.capacity)
+        let behaviour = self.behaviour();
+        problems.check((1..=4096).contains(&behaviour.capacity), "capacity", || {
+            format!("must be between 1 and 4096, got {}", behaviour.capacity)
         });
-        not_negative(problems, "alpha", self.alpha);
-        not_negative(problems, "beta", self.beta);
-        let margin = self.behaviour().hedge_margin;
+        not_negative(problems, "alpha", behaviour.alpha);
+        not_negative(problems, "beta", behaviour.beta);
+        if let Some(balance) = &self.balance {
+            balance.judge("balance", problems);
+        }
+        let margin = behaviour.hedge_margin;
         let why = || format!("must be between 0 and 1, got {margin}");
         problems.check((0.0..=1.0).contains(&margin), "hedge_margin", why);
         let named = self.prior_split.is_none() || self.prior.is_some();
@@ -235,6 +261,10 @@ impl AdapterConfig for SkeletonCacheConfig {
             ));
         }
         marks
+    }
+
+    fn holds_streams(&self) -> bool {
+        true
     }
 
     fn test_tuned_variants(&self) -> Vec<Box<dyn AdapterConfig>> {

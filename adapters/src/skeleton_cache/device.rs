@@ -25,27 +25,22 @@ pub(super) fn step(
     beta: f32,
     descriptors: &Tensor,
     logits: &Tensor,
-    normalise: impl Fn(&mut [f32]),
+    positions: &[i64],
     frozen: bool,
     placements: &mut Vec<Placement>,
-) -> Result<(Tensor, Vec<f64>)> {
+) -> Result<Tensor> {
     let size = bank.ledger.size;
     let packed = compute(bank, prior, beta, descriptors, logits);
     let samples = logits.size()[0] as usize;
     let on_host = host::HostF32::new(&Tensor::cat(&[&logits.to_kind(Kind::Float), &packed.table], 1));
     let mut read = Unpacked::new(on_host.as_slice(), samples, size);
-    let largest = read
-        .base
-        .chunks_exact(size.classes)
-        .map(scan::largest_value)
-        .collect();
-    read.base.chunks_exact_mut(size.classes).for_each(normalise);
     let mut out = vec![0f32; samples * size.classes];
     let mut batch = Batch {
         base: &read.base,
         affinity: &mut read.affinity,
         usable: &read.usable,
         out: &mut out,
+        positions,
     };
     let mut entries = Fresh {
         size,
@@ -60,7 +55,7 @@ pub(super) fn step(
         scan::walk(rules, &mut bank.ledger, &mut batch, &mut entries, placements);
     }
     let owners = entries.last_owners();
-    Ok((write_back(bank, &packed.queries, &out, &owners), largest))
+    Ok(write_back(bank, &packed.queries, &out, &owners))
 }
 
 /// Affinities of the batch to the entries and to itself.

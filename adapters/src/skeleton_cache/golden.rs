@@ -160,9 +160,9 @@ impl Recorded {
     fn replay(&self, case: &Case, preset: Preset) -> Result<NamedTensors> {
         let options = SkeletonCacheConfig {
             preset,
-            capacity: case.param("capacity")?,
-            alpha: case.param("alpha_s")?,
-            beta: case.param("beta")?,
+            capacity: Some(case.param("capacity")?),
+            alpha: Some(case.param("alpha_s")?),
+            beta: Some(case.param("beta")?),
             hedge_margin: case.param("hedge_margin").ok(),
             descriptors: self.order.clone(),
             ..SkeletonCacheConfig::default()
@@ -197,7 +197,7 @@ impl Recorded {
     ) -> Result<Tensor> {
         let alone = |(i, slot): (usize, &Granularity)| {
             let options = SkeletonCacheConfig {
-                alpha: 1.0,
+                alpha: Some(1.0),
                 descriptors: vec![slot.clone()],
                 ..options.clone()
             };
@@ -221,7 +221,7 @@ impl Recorded {
         let options = SkeletonCacheConfig {
             preset: Preset::Official,
             protocol: Protocol::TestTuned,
-            capacity: case.param("capacity")?,
+            capacity: Some(case.param("capacity")?),
             alpha_grid: case.param("alpha_grid")?,
             beta_grid: case.param("beta_grid")?,
             descriptors: self.order.clone(),
@@ -311,7 +311,7 @@ fn held(cache: &SkeletonCache) -> Result<NamedTensors> {
     let state = cache.snapshot()?;
     let entry = |name: &str| {
         state
-            .get(name)
+            .get(&format!("0/{name}"))
             .ok_or_else(|| Error::Missing(format!("state `{name}`")))
     };
     let counts = host::to_i64(entry("counts")?)?;

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use pulp::Arch;
 use szar_core::host;
-use tch::Tensor;
 
 use super::bank::{Bank, Size, largest};
 use super::scan::{self, Batch, Entries, Placement, Rules};
@@ -67,8 +66,8 @@ impl Engine {
         }
     }
 
-    /// Answers a batch; stores it too unless `frozen`. `descriptors` `[B, D, N]` and `base` `[B, C]` are row-major.
-    /// The answer is `[B, C]`.
+    /// Answers a batch; stores it too unless `frozen`. `descriptors` `[B, D, N]` and `base` `[B, C]` are row-major,
+    /// `positions` `[B]` or empty. The answer is `[B, C]`.
     #[expect(clippy::too_many_arguments, reason = "one call, from one place")]
     pub fn step(
         &mut self,
@@ -76,8 +75,9 @@ impl Engine {
         rules: &Rules,
         prior: &Prior,
         beta: f32,
-        descriptors: &Tensor,
+        descriptors: &[f32],
         base: &[f32],
+        positions: &[i64],
         frozen: bool,
         placements: &mut Vec<Placement>,
     ) -> &[f32] {
@@ -90,6 +90,7 @@ impl Engine {
             affinity: &mut self.affinity,
             usable: &self.usable,
             out: &mut self.out,
+            positions,
         };
         if frozen {
             scan::answer(rules, &bank.ledger, &mut batch);
@@ -109,10 +110,9 @@ impl Engine {
         &self.out
     }
 
-    fn prepare(&mut self, descriptors: &Tensor, prior: &Prior, size: Size, base: &[f32]) {
+    fn prepare(&mut self, descriptors: &[f32], prior: &Prior, size: Size, base: &[f32]) {
         self.queries.clear();
-        self.queries
-            .extend_from_slice(host::HostF32::new(descriptors).as_slice());
+        self.queries.extend_from_slice(descriptors);
         let (values, usable) = (&mut self.queries[..], &mut self.usable);
         self.arch.dispatch(Normalise {
             width: size.width,

@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 
 use super::LogitNorm;
 use super::bank::Size;
+use crate::balance::Balance;
 
 /// Refuses descriptors and logits that do not fit the cache. Returns B.
 pub(super) fn check(size: Size, descriptors: &Tensor, logits: &Tensor) -> Result<usize> {
@@ -36,8 +37,30 @@ pub(super) fn centred(stream: &mut Tensor, descriptors: &Tensor, frozen: bool) -
     (values - mean).to_kind(Kind::Float)
 }
 
+/// Normalises and balances logits `[B, C]` in place; rows with values that are not finite stay as they are.
+pub(super) fn prepare(
+    logits: &mut [f32],
+    classes: usize,
+    norm: LogitNorm,
+    balance: &mut Balance,
+    frozen: bool,
+) {
+    let balanced = !balance.is_off();
+    for row in logits.chunks_exact_mut(classes) {
+        normalise(row, norm);
+        if !balanced || !row.iter().all(|z| z.is_finite()) {
+            continue;
+        }
+        if frozen {
+            balance.look(row, None);
+        } else {
+            balance.step(row, None);
+        }
+    }
+}
+
 /// Normalises one row of logits in place.
-pub(super) fn normalise(row: &mut [f32], norm: LogitNorm) {
+fn normalise(row: &mut [f32], norm: LogitNorm) {
     let as_f64 = |z: &f32| f64::from(*z);
     let (shift, scale) = match norm {
         LogitNorm::None => return,

@@ -31,6 +31,7 @@ mod inputs;
 mod prior;
 mod scan;
 mod similarity;
+mod soft;
 #[cfg(test)]
 mod tests;
 

@@ -47,6 +47,8 @@ pub(super) struct Batch<'a> {
     pub usable: &'a [bool],
     /// `[B, C]`, the answer.
     pub out: &'a mut [f32],
+    /// `[B]`, positions of the samples among all streams; empty where nobody asks.
+    pub positions: &'a [i64],
 }
 
 /// A posterior, as far as storing needs it.
@@ -157,7 +159,14 @@ fn one(
     };
     let meets_itself = order == Order::UpdateThenPredict && !exclude_self;
     let from = if meets_itself { sample } else { sample + 1 };
-    let placed = store(rules, ledger, judged);
+    let position = batch.positions.get(sample).copied().unwrap_or(ledger.seen);
+    let placed = store(rules, ledger, judged, position);
+    if rules.accumulate == Accumulate::Soft {
+        let own = &batch.base[sample * ledger.size.classes..][..ledger.size.classes];
+        for column in [placed.entry, placed.copy].into_iter().flatten() {
+            ledger.votes.put(column, own);
+        }
+    }
     for column in [placed.entry, placed.copy].into_iter().flatten() {
         entries.stored(sample, column, from, batch.affinity);
     }
@@ -173,7 +182,7 @@ fn one(
 }
 
 /// Offers a sample to its class and, when the two best are close, to the runner-up's.
-fn store(rules: &Rules, ledger: &mut Ledger, judged: Posterior) -> Placement {
+fn store(rules: &Rules, ledger: &mut Ledger, judged: Posterior, position: i64) -> Placement {
     let Posterior {
         label,
         entropy,
@@ -188,10 +197,10 @@ fn store(rules: &Rules, ledger: &mut Ledger, judged: Posterior) -> Placement {
             copy: None,
         };
     }
-    let entry = ledger.place(label, entropy, label);
+    let entry = ledger.place(label, entropy, label, position);
     let hedged = runner_up != label && margin < rules.hedge;
     let copy = if hedged {
-        ledger.place(runner_up, entropy, label)
+        ledger.place(runner_up, entropy, label, position)
     } else {
         None
     };
@@ -210,6 +219,9 @@ fn fuse(rules: &Rules, ledger: &Ledger, batch: &mut Batch, sample: usize, skip: 
     let affinity = &batch.affinity[sample * ledger.size.columns()..][..ledger.size.columns()];
     let base = &batch.base[sample * classes..][..classes];
     let out = &mut batch.out[sample * classes..][..classes];
+    if rules.accumulate == Accumulate::Soft {
+        return vote(rules, ledger, affinity, base, out, skip);
+    }
     let blocks = affinity.chunks_exact(capacity).zip(&ledger.counts);
     for (class, ((block, held), (out, base))) in blocks.zip(out.iter_mut().zip(base)).enumerate() {
         let own = |i: usize| skip.contains(&Some(class * capacity + i));
@@ -221,10 +233,43 @@ fn fuse(rules: &Rules, ledger: &Ledger, batch: &mut Batch, sample: usize, skip: 
         };
         let score = match rules.accumulate {
             Accumulate::Mean if count > 0 => sum / count as f32,
-            Accumulate::Sum | Accumulate::Mean => sum,
+            Accumulate::Sum | Accumulate::Mean | Accumulate::Soft => sum,
         };
         *out = base + rules.alpha * score;
     }
+}
+
+/// `φ = φ̂ + α N/(N + C) Σ a B / Σ a` over the entries of all classes, B being the logits that an entry keeps.
+fn vote(
+    rules: &Rules,
+    ledger: &Ledger,
+    affinity: &[f32],
+    base: &[f32],
+    out: &mut [f32],
+    skip: [Option<usize>; 2],
+) {
+    let capacity = ledger.size.capacity;
+    let (mut total, mut entries) = (0.0f32, 0usize);
+    out.fill(0.0);
+    for (class, held) in ledger.counts.iter().enumerate() {
+        for column in class * capacity..class * capacity + held {
+            if skip.contains(&Some(column)) {
+                continue;
+            }
+            ledger.votes.add(column, affinity[column], out);
+            total += affinity[column];
+            entries += 1;
+        }
+    }
+    let share = entries as f32 / (entries + ledger.size.classes) as f32;
+    let factor = if total > 0.0 {
+        rules.alpha * share / total
+    } else {
+        0.0
+    };
+    out.iter_mut()
+        .zip(base)
+        .for_each(|(out, base)| *out = base + factor * *out);
 }
 
 #[cfg(test)]

@@ -6,10 +6,14 @@ mod options;
 use std::path::Path;
 
 use szar_core::testing::{NoModel, task};
-use szar_core::{AdapterConfig, FeatureMap, Granularity, Observation, SampleRef, Scores, TestTimeAdapter};
+use szar_core::{
+    AdapterConfig, FeatureMap, Granularity, Observation, SampleRef, Scores, Task, TestTimeAdapter,
+};
 use tch::{Kind, Tensor, kind::FLOAT_CPU};
 
+use super::config::EIGHT;
 use super::*;
+use crate::balance::tests::recorded;
 
 /// Numbers that look normal (mean 0, deviation 1), the same for a seed on every run.
 fn noise(shape: &[i64], seed: i64) -> Tensor {
@@ -25,6 +29,14 @@ fn noise(shape: &[i64], seed: i64) -> Tensor {
         .map(|_| (uniform() + uniform() + uniform() + uniform() - 2.0) * 1.732)
         .collect();
     Tensor::from_slice(&values).reshape(shape)
+}
+
+/// The paper's constants.
+fn published() -> SkeletonCacheConfig {
+    SkeletonCacheConfig {
+        preset: Preset::None,
+        ..SkeletonCacheConfig::default()
+    }
 }
 
 /// A random stream: descriptors that share a direction with their class, logits that often agree with it.
@@ -88,7 +100,7 @@ fn same_state(a: &SkeletonCache, b: &SkeletonCache) -> bool {
 
 #[test]
 fn a_batch_longer_than_a_piece_is_the_same_stream() {
-    let options = SkeletonCacheConfig::default();
+    let options = published();
     let (descriptors, logits) = stream(700, &options, 6, 16, 3);
     let (mut a, mut b) = (begun(&options, 6, 16), begun(&options, 6, 16));
     assert!(feed(&mut a, &descriptors, &logits, 700).equal(&feed(&mut b, &descriptors, &logits, 1)));
@@ -99,7 +111,7 @@ fn a_batch_longer_than_a_piece_is_the_same_stream() {
 fn a_snapshot_goes_on_bit_for_bit() {
     let options = SkeletonCacheConfig {
         centre: Centre::StreamMean,
-        ..Default::default()
+        ..published()
     };
     let (descriptors, logits) = stream(80, &options, 5, 12, 1);
     let mut whole = begun(&options, 5, 12);
@@ -129,7 +141,7 @@ fn a_snapshot_goes_on_bit_for_bit() {
 
 #[test]
 fn samples_that_are_not_finite_keep_their_logits_and_are_never_stored() {
-    let options = SkeletonCacheConfig::default();
+    let options = published();
     for tensors in [false, true] {
         let (descriptors, logits) = stream(40, &options, 4, 8, 2);
         let _ = descriptors.get(7).get(2).fill_(f64::NAN);
@@ -141,14 +153,14 @@ fn samples_that_are_not_finite_keep_their_logits_and_are_never_stored() {
         let out = feed(&mut cache, &descriptors, &logits, 10);
         assert!(out.get(7).equal(&logits.get(7)) && out.get(9).equal(&logits.get(9)));
         let state = cache.snapshot().unwrap();
-        let held: Vec<i64> = state["samples"].shallow_clone().try_into().unwrap();
+        let held: Vec<i64> = state["0/samples"].shallow_clone().try_into().unwrap();
         assert!(!held.contains(&7) && !held.contains(&9) && out.isfinite().all().int64_value(&[]) == 1);
     }
 }
 
 #[test]
 fn memory_does_not_grow_with_the_stream() {
-    let options = SkeletonCacheConfig::default();
+    let options = published();
     let (descriptors, logits) = stream(500, &options, 5, 16, 4);
     let mut cache = begun(&options, 5, 16);
     let before = cache.state_bytes();
@@ -166,7 +178,7 @@ fn memory_does_not_grow_with_the_stream() {
 fn pooled_features_do_with_the_global_descriptor() {
     let options = SkeletonCacheConfig {
         descriptors: vec![Granularity::GLOBAL],
-        ..Default::default()
+        ..published()
     };
     assert!(options.requirements().feature_map.is_none());
     let mut cache = SkeletonCache::new(&options).unwrap();
@@ -178,7 +190,7 @@ fn pooled_features_do_with_the_global_descriptor() {
     let samples = SampleRef::run(0, 2);
     let seen = Observation::new(&features, &scores, &samples);
     assert_eq!(cache.step(&seen, &NoModel).unwrap().logits.size(), [2, 3]);
-    let mut eight = SkeletonCache::new(&SkeletonCacheConfig::default()).unwrap();
+    let mut eight = SkeletonCache::new(&published()).unwrap();
     eight.begin(&task(3, 6, 1, 1)).unwrap();
     let error = eight.step(&seen, &NoModel).unwrap_err().to_string();
     assert!(error.contains("needs a spatio-temporal feature map"), "{error}");
@@ -186,7 +198,7 @@ fn pooled_features_do_with_the_global_descriptor() {
 
 #[test]
 fn shapes_that_do_not_fit_are_refused() {
-    let options = SkeletonCacheConfig::default();
+    let options = published();
     let mut cache = begun(&options, 4, 8);
     let wrong = |cache: &mut SkeletonCache, d: &[i64], z: &[i64]| {
         let (d, z) = (Tensor::zeros(d, FLOAT_CPU), Tensor::zeros(z, FLOAT_CPU));
@@ -197,4 +209,81 @@ fn shapes_that_do_not_fit_are_refused() {
     assert!(wrong(&mut cache, &[2, 8, 7], &[2, 4]).contains("expected [2, 8, 8]"));
     let mut fresh = SkeletonCache::new(&options).unwrap();
     assert!(wrong(&mut fresh, &[2, 8, 8], &[2, 4]).contains("not begun"));
+}
+
+#[test]
+fn the_default_is_what_an_independent_version_computes() {
+    let (logits, descriptors) = (recorded("logits"), recorded("descriptors"));
+    for capacity in [4, 32] {
+        let options = SkeletonCacheConfig {
+            capacity: Some(capacity),
+            descriptors: EIGHT[..3].to_vec(),
+            ..SkeletonCacheConfig::default()
+        };
+        let mut cache = SkeletonCache::with_prior(&options, None);
+        cache.begin(&task(5, 6, 3, 8)).unwrap();
+        let got = feed(&mut cache, &descriptors, &logits, 9);
+        let worst = (got - recorded(&format!("cache_{capacity}")))
+            .abs()
+            .max()
+            .double_value(&[]);
+        assert!(worst < 1e-4, "capacity {capacity}: {worst}");
+    }
+}
+
+#[test]
+fn mixed_streams_equal_separate_caches() {
+    for options in [published(), SkeletonCacheConfig::default()] {
+        let (descriptors, logits) = stream(90, &options, 4, 8, 6);
+        let begin = |streams: usize| {
+            let mut cache = SkeletonCache::with_prior(&options, Some(prior(4)));
+            cache
+                .begin(&Task {
+                    streams,
+                    ..task(4, 8, 3, 8)
+                })
+                .unwrap();
+            cache
+        };
+        let samples: Vec<_> = (0..90u64)
+            .map(|i| SampleRef {
+                stream: (i * i % 7) as usize % 3,
+                position: i,
+            })
+            .collect();
+        let mut mixed = begin(3);
+        let mut got = Vec::new();
+        for from in (0..90).step_by(30) {
+            let (d, z) = (descriptors.narrow(0, from, 30), logits.narrow(0, from, 30));
+            got.push(
+                mixed
+                    .run(&d, &z, &samples[from as usize..from as usize + 30], false)
+                    .unwrap(),
+            );
+        }
+        let got = Tensor::cat(&got, 0);
+        for number in 0..3 {
+            let own: Vec<i64> = (0..90)
+                .filter(|i| samples[*i as usize].stream == number)
+                .collect();
+            let index = Tensor::from_slice(&own);
+            let (d, z) = (
+                descriptors.index_select(0, &index),
+                logits.index_select(0, &index),
+            );
+            let want = feed(&mut begin(1), &d, &z, 5);
+            assert!(got.index_select(0, &index).equal(&want), "stream {number}");
+            let held = mixed.held();
+            let of_stream = held.iter().filter(|h| h.sample.stream == number);
+            assert!(of_stream.clone().count() > 0);
+            assert!(
+                of_stream
+                    .clone()
+                    .all(|h| own.contains(&h.sample.position.cast_signed()))
+            );
+        }
+        let mut other = begin(3);
+        other.restore(mixed.snapshot().unwrap()).unwrap();
+        assert_eq!(other.held(), mixed.held());
+    }
 }

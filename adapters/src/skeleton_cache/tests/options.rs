@@ -38,9 +38,9 @@ fn tuning_on_test_labels_is_marked_and_its_variants_are_fixed() {
 #[test]
 fn options_are_judged_all_at_once() {
     let options = SkeletonCacheConfig {
-        capacity: 0,
-        alpha: -1.0,
-        beta: f64::NAN,
+        capacity: Some(0),
+        alpha: Some(-1.0),
+        beta: Some(f64::NAN),
         hedge_margin: Some(2.0),
         descriptors: vec![Granularity::HEAD, Granularity("haed".into()), Granularity::HEAD],
         prior_split: Some("x".into()),

@@ -144,7 +144,7 @@ impl Replay {
             capacity: case.param("capacity")?,
             confidence: Some(case.param("tau_conf")?),
             confidence_scale: Some(ThresholdScale::Absolute),
-            lr: case.param("lr")?,
+            lr: Some(case.param("lr")?),
             weight_decay: Some(case.param("weight_decay").unwrap_or(0.0)),
             ..DynaPurlsConfig::default()
         })
