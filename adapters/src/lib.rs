@@ -2,6 +2,7 @@
 //!
 //! Depends on `szar-core` alone; knows no encoder, aligner or dataset.
 
+pub mod balance;
 pub mod dynapurls;
 pub mod gates;
 pub mod skeleton_cache;
