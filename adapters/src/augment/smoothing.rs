@@ -77,11 +77,14 @@ fn solve(rows: &mut [Vec<f64>]) -> Vec<f64> {
     for column in 0..n {
         let largest = (column..n).max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()));
         rows.swap(column, largest.unwrap_or(column));
-        for row in column + 1..n {
-            let factor = rows[row][column] / rows[column][column];
-            for k in column..=n {
-                rows[row][k] -= factor * rows[column][k];
-            }
+        let (above, below) = rows.split_at_mut(column + 1);
+        let pivot = &above[column];
+        for row in below {
+            let factor = row[column] / pivot[column];
+            row.iter_mut()
+                .zip(pivot)
+                .skip(column)
+                .for_each(|(x, p)| *x -= factor * p);
         }
     }
     let mut solution = vec![0.0; n];

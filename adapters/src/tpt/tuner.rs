@@ -167,7 +167,9 @@ impl Tuning {
         let (views, rules) = (self.views, self.rules);
         let size = rows.size();
         let classes = self.anchors.classes.len();
-        let whole = size.first().is_some_and(|rows| *rows as usize % views == 0);
+        let whole = size
+            .first()
+            .is_some_and(|rows| (*rows as usize).is_multiple_of(views));
         if !whole {
             let want = format!("a multiple of {views} rows");
             return Err(Error::Shape {
