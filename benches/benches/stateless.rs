@@ -1,8 +1,8 @@
 //! How fast `calip`, `tent` and `promptalign` answer: samples per millisecond on one CPU thread, beside the same methods
 //! written plainly in PyTorch (`benches/peer/stateless.py`; `PEER_PYTHON` names the Python that has torch).
 //!
-//! `calip` is bound by two products of nodes and texts; `tent` and `promptalign` by the passes through the aligner and back,
-//! which are libtorch's on both sides: what differs is what happens around them.
+//! `calip` is bound by two products of nodes and texts, done here in one pass without libtorch; `tent` and `promptalign` by the
+//! passes through the aligner and back, which are libtorch's on both sides: what differs is what happens around them.
 //!
 //! `cargo bench -p szar-benches --bench stateless` needs the workspace's usual profile: `--profile dev`.
 
@@ -112,7 +112,7 @@ fn task() -> Result<Task> {
     })
 }
 
-/// Steps of an adapter on one batch after the other, scores included.
+/// Steps of an adapter on one batch after the other; the scores that it is given are computed before.
 fn steps(config: &dyn AdapterConfig, model: &dyn Aligner, task: &Task, map: Tensor) -> Result<f64> {
     let mut adapter = config.build(&testing::build_context())?;
     adapter.begin(task)?;
@@ -120,8 +120,8 @@ fn steps(config: &dyn AdapterConfig, model: &dyn Aligner, task: &Task, map: Tens
     let count = features.dims().0 as usize;
     let mut position = 0;
     let _no_grad = tch::no_grad_guard();
+    let scores = model.score(&features, &task.anchors)?;
     throughput(count, || {
-        let scores = model.score(&features, &task.anchors)?;
         let samples = SampleRef::run(position, count);
         position += count as u64;
         let _ = adapter.step(&Observation::new(&features, &scores, &samples), model)?;

@@ -4,12 +4,10 @@ use szar_core::{Embedding, Result, host::HostF32, shape};
 use tch::{Device, Kind, Tensor};
 
 use super::host;
+use crate::rows::Rows;
 
 /// Vectors shorter than this count as this long, so that a zero vector is no division by zero.
 pub(super) const MIN_LENGTH: f32 = 1e-8;
-
-/// Values of attended nodes that the CPU holds at once; a larger batch is taken in pieces.
-const PIECE: i64 = 1 << 20;
 
 /// Dot products before any logit scale.
 #[derive(Debug)]
@@ -36,8 +34,12 @@ pub fn attend(embedding: &Embedding, nodes: &Tensor, scale: f64, normalise: bool
     let width = Some(classes.size()[1]);
     shape::expect("visual embeddings", visual, [None, width])?;
     shape::expect("node embeddings", nodes, [Some(visual.size()[0]), None, width])?;
-    if nodes.size()[1] == 0 {
-        return Err(szar_core::Error::Input("calip needs at least one node".into()));
+    if nodes.size()[1] == 0 || classes.numel() == 0 {
+        return Err(szar_core::Error::Input(format!(
+            "calip needs nodes and texts, got {:?} and {:?}",
+            nodes.size(),
+            classes.size()
+        )));
     }
     if visual.size()[0] == 0 {
         let none = Tensor::zeros([0, classes.size()[0]], (Kind::Float, visual.device()));
@@ -48,7 +50,7 @@ pub fn attend(embedding: &Embedding, nodes: &Tensor, scale: f64, normalise: bool
         });
     }
     if visual.device() == Device::Cpu {
-        on_host(visual, classes, nodes, scale as f32, normalise)
+        Ok(on_host(visual, classes, nodes, scale as f32, normalise))
     } else {
         Ok(by_tensors(visual, classes, nodes, scale, normalise))
     }
@@ -86,57 +88,40 @@ pub(super) fn by_tensors(
     }
 }
 
-/// Three matrix products, and one pass over each sample between them.
-fn on_host(
-    visual: &Tensor,
-    classes: &Tensor,
-    nodes: &Tensor,
-    scale: f32,
-    normalise: bool,
-) -> Result<Attended> {
+/// One pass over each sample.
+fn on_host(visual: &Tensor, classes: &Tensor, nodes: &Tensor, scale: f32, normalise: bool) -> Attended {
     let (batch, points, width) = (nodes.size()[0], nodes.size()[1], nodes.size()[2]);
     let count = classes.size()[0];
-    let visual = host::rows(&HostF32::new(visual), width, normalise);
-    let classes = host::rows(&HostF32::new(classes), width, normalise);
-    let texts = classes.transpose(0, 1);
-    let cpu = (Kind::Float, Device::Cpu);
-    let (mut text, mut pooled) = (
-        Tensor::zeros([batch, count], cpu),
-        Tensor::zeros([batch, width], cpu),
-    );
-    let step = (PIECE / (points * width).max(1)).clamp(1, batch);
-    let nodes = nodes.to_kind(Kind::Float);
-    for from in (0..batch).step_by(step as usize) {
-        let len = step.min(batch - from);
-        let part = nodes
-            .narrow(0, from, len)
-            .contiguous()
-            .view([len * points, width]);
-        let mut affinity = part.f_matmul(&texts)?;
-        host::Look {
-            points: points as usize,
-            width: width as usize,
-            classes: count as usize,
-            scale,
-            normalise,
-            nodes: szar_core::host::slice(&part),
-            visual: szar_core::host::slice(&visual.narrow(0, from, len)),
-            affinity: szar_core::host::slice_mut(&mut affinity),
-            text: host::rows_of(&mut text, from, len),
-        }
-        .run();
-        let looked = affinity.f_matmul(&classes)?;
-        host::Pool {
-            points: points as usize,
-            width: width as usize,
-            looked: szar_core::host::slice(&looked),
-            pooled: host::rows_of(&mut pooled, from, len),
-        }
-        .run();
+    let of_length = |t: &Tensor| host::rows(HostF32::new(t).as_slice(), width as usize, normalise);
+    let (visual, classes) = (of_length(visual), of_length(classes));
+    let by_channel = nodes.transpose(1, 2);
+    let turned = by_channel.is_contiguous() && !nodes.is_contiguous();
+    let values = HostF32::new(if turned { &by_channel } else { nodes });
+    let (answers, vectors) = ((batch * count) as usize, (batch * width) as usize);
+    let (mut base, mut text) = (vec![0.0f32; answers], vec![0.0f32; answers]);
+    let (mut seen, mut pooled) = (vec![0.0f32; answers], vec![0.0f32; vectors]);
+    host::attend(host::Batch {
+        points: points as usize,
+        width: width as usize,
+        scale,
+        normalise,
+        nodes: if turned {
+            host::Nodes::ByChannel(values.as_slice())
+        } else {
+            host::Nodes::ByNode(values.as_slice())
+        },
+        visual: &visual,
+        classes: &classes,
+        text: &mut text,
+        pooled: &mut pooled,
+    });
+    let rows = Rows::new(width as usize);
+    rows.products(&visual, &classes, &mut base);
+    rows.products(&pooled, &classes, &mut seen);
+    let tensor = |values: &[f32]| Tensor::from_slice(values).reshape([batch, count]);
+    Attended {
+        base: tensor(&base),
+        text: tensor(&text),
+        visual: tensor(&seen),
     }
-    Ok(Attended {
-        base: visual.f_matmul(&texts)?,
-        text,
-        visual: pooled.f_matmul(&texts)?,
-    })
 }

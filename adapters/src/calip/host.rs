@@ -1,110 +1,109 @@
-//! The passes between the matrix products, on the CPU.
+//! The attention of one sample after the other, on the CPU.
+//!
+//! Every sum is taken in one fixed order, whatever is computed beside it: the size of a batch cannot be seen in a bit.
 
 use pulp::{Arch, Simd, WithSimd};
-use szar_core::host::{HostF32, slice_mut};
-use tch::Tensor;
 
-use super::attend::MIN_LENGTH;
+use crate::rows::Rows;
 
-/// Values that are summed side by side.
-const LANES: usize = 16;
+/// Nodes that look at the texts side by side.
+const TILE: usize = 8;
 
-/// A copy of rows of `width` values, of length 1 where asked.
-pub(super) fn rows(values: &HostF32, width: i64, normalise: bool) -> Tensor {
-    let mut own = Tensor::from_slice(values.as_slice()).reshape([-1, width]);
-    if normalise && width > 0 {
-        for row in slice_mut(&mut own).chunks_exact_mut(width as usize) {
-            let factor = 1.0 / dot(row, row).sqrt().max(MIN_LENGTH);
-            row.iter_mut().for_each(|v| *v *= factor);
-        }
-    }
-    own
+/// Channels that are transposed at once.
+const BLOCK: usize = 16;
+
+/// The nodes of a batch as they lie in memory.
+#[derive(Clone, Copy)]
+pub(super) enum Nodes<'a> {
+    /// `[B, P, D]`.
+    ByNode(&'a [f32]),
+    /// `[B, D, P]`, as a feature map has them.
+    ByChannel(&'a [f32]),
 }
 
-/// `len` rows of a matrix from row `from`, to be written.
-pub(super) fn rows_of(matrix: &mut Tensor, from: i64, len: i64) -> &mut [f32] {
-    let width = matrix.size()[1] as usize;
-    &mut slice_mut(matrix)[from as usize * width..][..len as usize * width]
-}
-
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (whole_a, rest_a) = a.as_chunks::<LANES>();
-    let (whole_b, rest_b) = b.as_chunks::<LANES>();
-    let mut sums = [0.0f32; LANES];
-    for (a, b) in whole_a.iter().zip(whole_b) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    let rest: f32 = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
-}
-
-/// Turns the affinities into the nodes' attention over the texts, and takes the texts' attention over the nodes with it.
-pub(super) struct Look<'a> {
+/// A batch to be attended, and where the answers go.
+pub(super) struct Batch<'a> {
     /// P.
     pub points: usize,
     /// D.
     pub width: usize,
-    /// C.
-    pub classes: usize,
     /// Multiplies the affinities.
     pub scale: f32,
-    /// Do the nodes count as vectors of length 1?
+    /// Bring the nodes to length 1.
     pub normalise: bool,
-    /// `[B, P, D]`.
-    pub nodes: &'a [f32],
-    /// `[B, D]`.
+    pub nodes: Nodes<'a>,
+    /// `[B, D]`, of length 1 where that is asked for.
     pub visual: &'a [f32],
-    /// `[B, P, C]`: dot products of nodes and texts before, `softmax_C(A)` after.
-    pub affinity: &'a mut [f32],
+    /// `[C, D]`, of length 1 where that is asked for.
+    pub classes: &'a [f32],
     /// `[B, C]`: receives `g·F_ta`.
     pub text: &'a mut [f32],
+    /// `[B, D]`: receives `F_va`.
+    pub pooled: &'a mut [f32],
 }
 
-impl Look<'_> {
-    pub(super) fn run(self) {
-        Arch::new().dispatch(self);
+/// Attends every sample of a batch.
+pub(super) fn attend(batch: Batch) {
+    let (points, width) = (batch.points, batch.width);
+    let count = batch.classes.len() / width;
+    let rows = Rows::new(width);
+    let mut nodes = vec![0.0f32; points * width];
+    let (mut affinity, mut seen) = (vec![0.0f32; points * count], vec![0.0f32; points]);
+    let (mut tops, mut totals) = (vec![0.0f32; count], vec![0.0f32; count]);
+    let arch = Arch::new();
+    let samples = batch.visual.chunks_exact(width).enumerate();
+    let outs = batch
+        .text
+        .chunks_exact_mut(count)
+        .zip(batch.pooled.chunks_exact_mut(width));
+    for ((number, visual), (text, pooled)) in samples.zip(outs) {
+        let own = number * points * width..(number + 1) * points * width;
+        match batch.nodes {
+            Nodes::ByNode(all) => nodes.copy_from_slice(&all[own]),
+            Nodes::ByChannel(all) => transpose(&all[own], points, &mut nodes),
+        }
+        if batch.normalise {
+            rows.normalise(&mut nodes);
+        }
+        rows.products(&nodes, batch.classes, &mut affinity);
+        affinity.iter_mut().for_each(|a| *a *= batch.scale);
+        rows.products(&nodes, visual, &mut seen);
+        over_nodes(&affinity, &seen, &mut tops, &mut totals, text);
+        affinity.chunks_exact_mut(count).for_each(softmax);
+        arch.dispatch(Look {
+            points,
+            width,
+            classes: batch.classes,
+            attention: &affinity,
+            pooled,
+        });
     }
 }
 
-impl WithSimd for Look<'_> {
-    type Output = ();
+/// A copy of rows of `width` values, of length 1 where asked.
+pub(super) fn rows(values: &[f32], width: usize, normalise: bool) -> Vec<f32> {
+    let mut own = values.to_vec();
+    if normalise {
+        Rows::new(width).normalise(&mut own);
+    }
+    own
+}
 
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let (mut seen, mut tops, mut totals) = (
-            vec![0.0f32; self.points],
-            vec![0.0f32; self.classes],
-            vec![0.0f32; self.classes],
-        );
-        let samples = self.nodes.chunks_exact(self.points * self.width);
-        let samples = samples.zip(self.visual.chunks_exact(self.width));
-        let outs = self.affinity.chunks_exact_mut(self.points * self.classes);
-        let outs = outs.zip(self.text.chunks_exact_mut(self.classes));
-        for ((nodes, visual), (affinity, text)) in samples.zip(outs) {
-            let points = nodes
-                .chunks_exact(self.width)
-                .zip(affinity.chunks_exact_mut(self.classes));
-            for ((node, row), seen) in points.zip(&mut seen) {
-                let length = if self.normalise {
-                    dot(node, node).sqrt().max(MIN_LENGTH)
-                } else {
-                    1.0
-                };
-                *seen = dot(node, visual) / length;
-                let factor = self.scale / length;
-                row.iter_mut().for_each(|a| *a *= factor);
+/// `[D, P]` to `[P, D]`, in blocks of channels that stay in the cache.
+fn transpose(from: &[f32], points: usize, to: &mut [f32]) {
+    let width = from.len() / points;
+    for (number, block) in from.chunks(BLOCK * points).enumerate() {
+        let (first, channels) = (number * BLOCK, block.len() / points);
+        for (point, row) in to.chunks_exact_mut(width).enumerate() {
+            let row = &mut row[first..first + channels];
+            for (channel, value) in row.iter_mut().enumerate() {
+                *value = block[channel * points + point];
             }
-            over_nodes(affinity, &seen, &mut tops, &mut totals, text);
-            affinity.chunks_exact_mut(self.classes).for_each(softmax);
         }
     }
 }
 
 /// `text[c] = Σ_p softmax_p(A[p, c]) seen[p]`.
-#[inline(always)]
 fn over_nodes(affinity: &[f32], seen: &[f32], tops: &mut [f32], totals: &mut [f32], text: &mut [f32]) {
     tops.fill(f32::NEG_INFINITY);
     for row in affinity.chunks_exact(tops.len()) {
@@ -125,7 +124,6 @@ fn over_nodes(affinity: &[f32], seen: &[f32], tops: &mut [f32], totals: &mut [f3
         .for_each(|(text, total)| *text /= *total);
 }
 
-#[inline(always)]
 fn softmax(row: &mut [f32]) {
     let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut total = 0.0;
@@ -136,44 +134,87 @@ fn softmax(row: &mut [f32]) {
     row.iter_mut().for_each(|a| *a /= total);
 }
 
-/// `pooled = mean_p + max_p` of what each node sees.
-pub(super) struct Pool<'a> {
-    /// P.
-    pub points: usize,
-    /// D.
-    pub width: usize,
-    /// `[B, P, D]`.
-    pub looked: &'a [f32],
-    /// `[B, D]`, receives the result; zeros before.
-    pub pooled: &'a mut [f32],
+/// `pooled = mean_p + max_p` of `attention · classes`, which is never written out.
+struct Look<'a> {
+    points: usize,
+    width: usize,
+    /// `[C, D]`.
+    classes: &'a [f32],
+    /// `[P, C]`.
+    attention: &'a [f32],
+    /// `[D]`.
+    pooled: &'a mut [f32],
 }
 
-impl Pool<'_> {
-    pub(super) fn run(self) {
-        Arch::new().dispatch(self);
-    }
-}
-
-impl WithSimd for Pool<'_> {
+impl WithSimd for Look<'_> {
     type Output = ();
 
+    /// Plain loops, no closures: what is not inlined here would run without the vector instructions chosen for `S`.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let share = 1.0 / self.points as f32;
-        let mut tops = vec![0.0f32; self.width];
-        let samples = self.looked.chunks_exact(self.points * self.width);
-        for (looked, pooled) in samples.zip(self.pooled.chunks_exact_mut(self.width)) {
-            tops.fill(f32::NEG_INFINITY);
-            for node in looked.chunks_exact(self.width) {
-                for ((sum, top), v) in pooled.iter_mut().zip(&mut tops).zip(node) {
-                    *sum += v;
-                    *top = if *v > *top { *v } else { *top };
-                }
+    fn with_simd<S: Simd>(self, simd: S) {
+        let count = self.classes.len() / self.width;
+        let tiles = self.points / TILE;
+        let attention = tiled(self.attention, count, tiles);
+        let (whole, rest) = attention.split_at(tiles * TILE * count);
+        let share = simd.splat_f32s(1.0 / self.points as f32);
+        let lanes = size_of::<S::f32s>() / size_of::<f32>();
+        let mut texts = vec![simd.splat_f32s(0.0); count];
+        for from in (0..self.width).step_by(lanes) {
+            let to = (from + lanes).min(self.width);
+            for (class, text) in texts.iter_mut().enumerate() {
+                *text = simd.partial_load_f32s(&self.classes[class * self.width..][from..to]);
             }
-            pooled
-                .iter_mut()
-                .zip(&tops)
-                .for_each(|(sum, top)| *sum = *sum * share + top);
+            let mut sum = simd.splat_f32s(0.0);
+            let mut top = simd.splat_f32s(f32::NEG_INFINITY);
+            for tile in whole.chunks_exact(TILE * count) {
+                look::<S, TILE>(simd, tile, &texts, &mut sum, &mut top);
+            }
+            for node in rest.chunks_exact(count) {
+                look::<S, 1>(simd, node, &texts, &mut sum, &mut top);
+            }
+            let both = simd.mul_add_e_f32s(sum, share, top);
+            simd.partial_store_f32s(&mut self.pooled[from..to], both);
         }
     }
+}
+
+/// What `Q` nodes see of the texts, added to the sum and to the largest so far; `attention` is `[C, Q]`.
+#[expect(clippy::needless_range_loop, reason = "indices pair up two arrays")]
+#[inline(always)]
+fn look<S: Simd, const Q: usize>(
+    simd: S,
+    attention: &[f32],
+    texts: &[S::f32s],
+    sum: &mut S::f32s,
+    top: &mut S::f32s,
+) {
+    let (shares, _) = attention.as_chunks::<Q>();
+    let mut seen = [simd.splat_f32s(0.0); Q];
+    for (shares, text) in shares.iter().zip(texts) {
+        for i in 0..Q {
+            seen[i] = simd.mul_add_e_f32s(simd.splat_f32s(shares[i]), *text, seen[i]);
+        }
+    }
+    for i in 0..Q {
+        *sum = simd.add_f32s(*sum, seen[i]);
+        *top = simd.max_f32s(*top, seen[i]);
+    }
+}
+
+/// `[P, C]` as `[P / 8, C, 8]`, and the nodes that are left over as they are.
+fn tiled(attention: &[f32], count: usize, tiles: usize) -> Vec<f32> {
+    let (whole, rest) = attention.split_at(tiles * TILE * count);
+    let mut out = vec![0.0f32; whole.len()];
+    for (from, to) in whole
+        .chunks_exact(TILE * count)
+        .zip(out.chunks_exact_mut(TILE * count))
+    {
+        for (node, row) in from.chunks_exact(count).enumerate() {
+            for (class, share) in row.iter().enumerate() {
+                to[class * TILE + node] = *share;
+            }
+        }
+    }
+    out.extend_from_slice(rest);
+    out
 }

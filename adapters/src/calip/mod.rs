@@ -16,8 +16,9 @@
 //! The answer is `β₁ z + β₂ s g·F_ta + β₃ s F_va·F_t` with the scores `z` and the logit scale `s`. `F_ta` is never
 //! formed: `g·F_ta` is the attention's mean of `g·F_s`. Neither `F_ta` nor `F_va` is brought back to length 1, as published.
 //!
-//! Nothing is remembered: a sample's answer depends on that sample alone. On the CPU three matrix products go through
-//! libtorch and all between them is one pass over each sample; on an accelerator everything stays there.
+//! Nothing is remembered: a sample's answer depends on that sample alone. On the CPU one pass over each sample does all of it
+//! without writing out what the nodes see, and a batch gives bit for bit what its samples give one by one; on an
+//! accelerator everything stays there.
 //!
 //! The published weights `β₂`, `β₃` are the best of a grid on the test labels (`protocol: test_tuned`); the defaults
 //! here are fixed, and ours.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use szar_core::testing::{build_context, task};
 use szar_core::{
     AdapterConfig, Aligner, Capabilities, ClassList, FeatureMap, FitContext, FitSummary, Granularity,
-    NamedTensors, Observation, Problems, Result, SampleRef, Scores, SeenFeatures, SemanticAnchors,
+    NamedTensors, Observation, Problems, Result, SampleRef, Scores, SeenFeatures, SemanticAnchors, Task,
     TestTimeAdapter, Tokens,
 };
 use tch::{Kind, Tensor, kind::FLOAT_CPU};
@@ -158,14 +158,26 @@ fn options() -> PromptAlignConfig {
     }
 }
 
-fn answers(options: &PromptAlignConfig, streams: usize, batch: usize) -> Tensor {
-    let model = model();
-    tch::manual_seed(9);
-    let mut task = task(5, 6, 2, 4);
-    task.streams = streams;
-    let maps = Tensor::randn([7, 6, 2, 4], FLOAT_CPU);
+/// Seven samples, with what judges them.
+struct Stream {
+    model: ByJoints,
+    task: Task,
+    maps: Tensor,
+}
+
+fn stream() -> Stream {
+    Stream {
+        model: model(),
+        task: task(5, 6, 2, 4),
+        maps: Tensor::randn([7, 6, 2, 4], FLOAT_CPU),
+    }
+}
+
+fn answers(options: &PromptAlignConfig, stream: &mut Stream, streams: usize, batch: usize) -> Tensor {
+    stream.task.streams = streams;
+    let Stream { model, task, maps } = stream;
     let mut adapter = options.build(&build_context()).unwrap();
-    adapter.begin(&task).unwrap();
+    adapter.begin(task).unwrap();
     let rows: Vec<usize> = (0..7).collect();
     let each = rows.chunks(batch).map(|rows| {
         let features = FeatureMap::new(maps.narrow(0, rows[0] as i64, rows.len() as i64)).unwrap();
@@ -175,7 +187,7 @@ fn answers(options: &PromptAlignConfig, streams: usize, batch: usize) -> Tensor 
             .iter_mut()
             .for_each(|s| s.stream = s.position as usize % streams);
         let seen = Observation::new(&features, &scores, &samples);
-        tch::no_grad(|| adapter.step(&seen, &model)).unwrap().logits
+        tch::no_grad(|| adapter.step(&seen, model)).unwrap().logits
     });
     Tensor::cat(&each.collect::<Vec<_>>(), 0)
 }
@@ -183,8 +195,10 @@ fn answers(options: &PromptAlignConfig, streams: usize, batch: usize) -> Tensor 
 #[test]
 fn a_batch_is_its_samples_one_by_one_bit_for_bit() {
     let options = options();
-    let whole = answers(&options, 1, 7);
-    assert!(whole.equal(&answers(&options, 1, 1)) && whole.equal(&answers(&options, 3, 2)));
+    let mut stream = stream();
+    let whole = answers(&options, &mut stream, 1, 7);
+    assert!(whole.equal(&answers(&options, &mut stream, 1, 1)));
+    assert!(whole.equal(&answers(&options, &mut stream, 3, 2)));
     assert_eq!(whole.size(), [7, 5]);
 }
 
@@ -247,7 +261,13 @@ fn one_view_and_no_alignment_still_answers() {
         beta: 0.0,
         ..options()
     };
-    assert!(answers(&options, 1, 7).isfinite().all().int64_value(&[]) == 1);
+    assert!(
+        answers(&options, &mut stream(), 1, 7)
+            .isfinite()
+            .all()
+            .int64_value(&[])
+            == 1
+    );
     assert!(!options.requirements().tokens);
 }
 
