@@ -26,8 +26,8 @@ fn list_names_every_kind() {
 
 #[test]
 fn describe_shows_options_with_their_defaults() {
-    let text = stdout(szar().args(["describe", "skeleton-cache"]));
-    assert!(text.contains("capacity") && text.contains("= 8"), "{text}");
+    let text = stdout(szar().args(["describe", "entropy"]));
+    assert!(text.contains("keep: a number = 0.8"), "{text}");
 }
 
 #[test]
