@@ -51,19 +51,22 @@ for set in $sets; do
     score=
     [ "$partition" != global ] || score=aligner.score=global
     for seed in $seeds; do
-      for adapter in $adapters; do
-        case $set in
-          combined-*) set -- --set "dataset.root=$data/combined" --set "dataset.split.name=${set#combined-}_seed0" "$@" ;;
-          msr-action3d) set -- --set "dataset.root=$data/msr_action3d/raw" "$@" ;;
-        esac
-        echo "$set $partition seed $seed: $adapter" >&2
-        "$szar" run "$out/configs/$set/$adapter.yaml" --quiet --set "seed=$seed" --set "aligner.partition=$partition" \
-          ${score:+--set "$score"} --set "output=$out/runs" "$@" >/dev/null || failed="$failed $set/$partition/$seed/$adapter"
-        case $set in
-          combined-*) shift 4 ;;
-          msr-action3d) shift 2 ;;
-        esac
-      done
+      case $set in
+        combined-*) set -- --set "dataset.root=$data/combined" --set "dataset.split.name=${set#combined-}_seed0" "$@" ;;
+        msr-action3d) set -- --set "dataset.root=$data/msr_action3d/raw" "$@" ;;
+      esac
+      echo "$set $partition seed $seed" >&2
+      # One process, so that the models are read and their features computed once for all adapters.
+      (
+        cd "$out/configs/$set"
+        # shellcheck disable=SC2046
+        "$szar" run $(for adapter in $adapters; do echo "$adapter.yaml"; done) --quiet --set "seed=$seed" \
+          --set "aligner.partition=$partition" ${score:+--set "$score"} --set "output=$out/runs" "$@" >/dev/null
+      ) || failed="$failed $set/$partition/$seed"
+      case $set in
+        combined-*) shift 4 ;;
+        msr-action3d) shift 2 ;;
+      esac
     done
   done
 done

@@ -19,7 +19,7 @@ use crate::data::{Data, Part};
 use crate::evaluate::stage;
 use crate::extract::{Features, extract, finite};
 use crate::perf::{Stage, Watch};
-use crate::report::{AlignerReport, Report};
+use crate::report::{AlignerReport, EncoderReport, Report};
 use crate::rundir::RunDir;
 use crate::summary;
 use crate::train::{Source, Trained, obtain};
@@ -65,6 +65,16 @@ pub struct Outcome {
 /// # Errors
 /// When input is wrong, a component fails, the folder cannot be written, or the user stops.
 pub fn run(resolved: &Resolved, options: &RunOptions) -> Result<Outcome> {
+    run_after(resolved, options, &mut Models::default())
+}
+
+/// As [`run`], after other runs of the same process: what the last of them prepared (data, features, trained encoder and
+/// aligner) is used again when nothing that it depends on differs, so that pipelines which differ in their adapters are
+/// compared on the very same models, at the cost of their adapters.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_after(resolved: &Resolved, options: &RunOptions, models: &mut Models) -> Result<Outcome> {
     let pipeline = &resolved.pipeline;
     let device = pipeline.device.resolve()?;
     let output = &pipeline.output.0;
@@ -99,7 +109,7 @@ pub fn run(resolved: &Resolved, options: &RunOptions) -> Result<Outcome> {
         ctx,
         stages: Vec::new(),
     };
-    let (report, predictions) = session.run()?;
+    let (report, predictions) = session.run(models)?;
     let summary = summary::text(&report);
     dir.finish(&report, &predictions, &summary)?;
     Ok(Outcome {
@@ -132,31 +142,54 @@ struct Session<'a> {
     stages: Vec<Stage>,
 }
 
+/// What a run prepared before its streams, for the next one.
+#[derive(Default)]
+pub struct Models(Option<Prepared>);
+
+impl std::fmt::Debug for Models {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let key = self.0.as_ref().map(|p| &p.key);
+        f.debug_tuple("Models").field(&key).finish()
+    }
+}
+
+struct Prepared {
+    /// Hash of everything it depends on.
+    key: String,
+    /// The run folder that holds the weights.
+    folder: PathBuf,
+    data: Data,
+    anchors: SemanticAnchors,
+    semantics: Box<dyn SemanticProvider>,
+    encoder: Box<dyn SkeletonEncoder>,
+    features: Features,
+    encoder_report: EncoderReport,
+    aligner: Box<dyn Aligner>,
+    aligner_report: AlignerReport,
+}
+
 impl Session<'_> {
-    fn run(&mut self) -> Result<(Report, Vec<crate::report::Prediction>)> {
+    fn run(&mut self, models: &mut Models) -> Result<(Report, Vec<crate::report::Prediction>)> {
         let started = Instant::now();
-        let data = self.read()?;
-        let (anchors, mut semantics) = self.anchors(&data)?;
-        let (mut encoder, input) = self.build_encoder(&data)?;
-        let trained_encoder = self.train_encoder(encoder.as_mut(), &data)?;
-        let features = self.extract(encoder.as_ref(), &data)?;
-        let encoder_report = encoder_report(encoder.as_ref(), trained_encoder.summary, &data, &features)?;
-        let (aligner, aligner_report) =
-            self.train_aligner(&data, &features, &anchors, encoder.as_ref(), &input)?;
+        let key = self.key();
+        let mut prepared = match models.0.take().filter(|p| p.key == key && !self.options.fresh) {
+            Some(prepared) => self.again(prepared)?,
+            None => self.prepare(key)?,
+        };
         let needs = |wants: fn(&Requirements) -> bool| {
             let mut adapters = self.pipeline.adapters.iter();
             adapters.any(|a| wants(&a.requirements()))
         };
-        let encoder = needs(|r| r.skeletons.is_some()).then_some(encoder);
+        let encodes = needs(|r| r.skeletons.is_some());
         let asked = needs(|r| r.prompts.is_some());
         let results = self.evaluate(evaluate::Trained {
-            data: &data,
-            features: &features,
-            anchors: &anchors,
-            aligner: aligner.as_ref(),
-            spec: spec(&features),
-            encoder: encoder.as_deref(),
-            semantics: asked.then_some(semantics.as_mut()),
+            data: &prepared.data,
+            features: &prepared.features,
+            anchors: &prepared.anchors,
+            aligner: prepared.aligner.as_ref(),
+            spec: spec(&prepared.features),
+            encoder: encodes.then_some(prepared.encoder.as_ref()),
+            semantics: asked.then_some(prepared.semantics.as_mut()),
         })?;
         let inside: f64 = self.stages.iter().map(|stage| stage.seconds).sum();
         let rest = (started.elapsed().as_secs_f64() - inside).max(0.0);
@@ -166,14 +199,78 @@ impl Session<'_> {
             name: self.pipeline.name.clone(),
             marks: marks(self.pipeline),
             provenance: provenance(self.resolved, self.ctx.device),
-            data: data_report(&data),
-            encoder: encoder_report,
-            aligner: aligner_report,
+            data: data_report(&prepared.data),
+            encoder: prepared.encoder_report.clone(),
+            aligner: prepared.aligner_report.clone(),
             zsl: results.zsl,
             gzsl: results.gzsl,
             performance: std::mem::take(&mut self.stages),
         };
+        models.0 = Some(prepared);
         Ok((report, results.predictions))
+    }
+
+    /// Hash of everything that the models depend on.
+    fn key(&self) -> String {
+        let options = self.resolved.hash_of(&[
+            "seed",
+            "device",
+            "threads",
+            "precision",
+            "dataset",
+            "preprocess",
+            "encoder",
+            "semantics",
+            "aligner",
+            "validation",
+        ]);
+        format!("{options}/{}", if self.needs_map() { "map" } else { "pooled" })
+    }
+
+    /// What an earlier run prepared; its weights also stand in this run's folder.
+    fn again(&mut self, prepared: Prepared) -> Result<Prepared> {
+        for part in ["encoder", "aligner"] {
+            let name = format!("{part}.safetensors");
+            let (from, to) = (prepared.folder.join(&name), self.dir.path(&name));
+            if from.exists() && !to.exists() {
+                let linked = std::fs::hard_link(&from, &to);
+                linked
+                    .or_else(|_| std::fs::copy(&from, &to).map(|_| ()))
+                    .map_err(|e| Error::write(&to, e))?;
+            }
+            let watch = Watch::start(&format!("{part} training"));
+            self.stages.push(watch.stop(0, true));
+        }
+        Ok(prepared)
+    }
+
+    fn prepare(&mut self, key: String) -> Result<Prepared> {
+        let data = self.read()?;
+        let (anchors, semantics) = self.anchors(&data)?;
+        let (mut encoder, input) = self.build_encoder(&data)?;
+        let trained_encoder = self.train_encoder(encoder.as_mut(), &data)?;
+        let features = self.extract(encoder.as_ref(), &data)?;
+        let encoder_report = encoder_report(encoder.as_ref(), trained_encoder.summary, &data, &features)?;
+        let (aligner, aligner_report) =
+            self.train_aligner(&data, &features, &anchors, encoder.as_ref(), &input)?;
+        Ok(Prepared {
+            key,
+            folder: self.dir.path(""),
+            data,
+            anchors,
+            semantics,
+            encoder,
+            features,
+            encoder_report,
+            aligner,
+            aligner_report,
+        })
+    }
+
+    fn needs_map(&self) -> bool {
+        let adapters = &self.pipeline.adapters;
+        self.pipeline.aligner.capabilities().features == szar_core::FeatureNeed::Map
+            || adapters.iter().any(|a| wants_map(&a.requirements()))
     }
 
     fn read(&mut self) -> Result<Data> {
@@ -242,17 +339,11 @@ impl Session<'_> {
 
     fn extract(&mut self, encoder: &dyn SkeletonEncoder, data: &Data) -> Result<Features> {
         let watch = Watch::start("features");
-        let needs_map = self.pipeline.aligner.capabilities().features == szar_core::FeatureNeed::Map
-            || self
-                .pipeline
-                .adapters
-                .iter()
-                .any(|a| wants_map(&a.requirements()));
         let (progress, cancel) = (self.options.progress, self.options.cancel);
         let features = extract(
             encoder,
             &data.store,
-            !needs_map,
+            !self.needs_map(),
             self.ctx.device,
             progress,
             cancel,
