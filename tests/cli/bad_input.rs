@@ -257,3 +257,65 @@ fn one_folder_holds_one_configuration() {
     let err = fails(small_run(output.path()).args(out).args(["--set", "seed=77"]), 2);
     assert!(err.contains("another configuration"), "{err}");
 }
+
+#[test]
+fn an_adapter_on_an_aligner_without_what_it_needs_is_refused_with_the_reason() {
+    let plain = SOUND.replace("{type: purls}", "{type: eszsl}");
+    let plain = plain.replace("file: d.json", "file: d.json, embeddings: e.safetensors");
+    for (adapter, reason) in [
+        ("tent", "needs normalisation layers, aligner `eszsl` has none"),
+        ("promptalign", "needs tokens, aligner `eszsl` has none"),
+        (
+            "{type: dynapurls, preset: official}",
+            "needs a training mode at test time",
+        ),
+        (
+            "{type: tpt, parameter: prompt}",
+            "needs a text encoder whose prompt can be tuned",
+        ),
+    ] {
+        let block = if adapter.starts_with('{') {
+            adapter.to_owned()
+        } else {
+            format!("{{type: {adapter}}}")
+        };
+        let err = check_text(&format!("{plain}adapters: [{block}]\n"));
+        assert!(
+            err.contains(reason) && err.contains("adapters[0]"),
+            "{reason} in\n{err}"
+        );
+    }
+}
+
+#[test]
+fn an_adapter_that_needs_a_batch_is_refused_single_samples() {
+    let err = check_text(&format!(
+        "{SOUND}adapters: [{{type: tent}}]\nstream: {{batch: 1}}\n"
+    ));
+    assert!(
+        err.contains("needs at least 2 samples of a stream in a step"),
+        "{err}"
+    );
+}
+
+#[test]
+fn options_of_adapters_outside_their_range_are_named() {
+    for (block, field) in [
+        ("{type: dynapurls, capacity: 0}", "capacity"),
+        ("{type: dynapurls, confidence: 1.5}", "confidence"),
+        (
+            "{type: skeleton-cache, balance: {strength: 2}}",
+            "balance.strength",
+        ),
+        ("{type: balance, limit: -1}", "limit"),
+        ("{type: tda, positive: {capacity: 0}}", "positive.capacity"),
+        ("{type: adanpc, capacity: 0}", "capacity"),
+        ("{type: tpt, selection: 2}", "selection"),
+    ] {
+        let err = check_text(&format!("{SOUND}adapters: [{block}]\n"));
+        assert!(
+            err.contains(field) && err.contains("pipeline.yaml:6:"),
+            "{field} in\n{err}"
+        );
+    }
+}
