@@ -889,10 +889,9 @@ impl State {
             .filter(|(name, _)| name.contains("running_"))
             .collect();
         for (name, tensor) in &own {
-            if let Some(saved) = self.buffers.get(name).filter(|s| s.size() == tensor.size()) {
-                if saved.data_ptr() != tensor.data_ptr() {
-                    tensor.shallow_clone().copy_(saved);
-                }
+            let saved = self.buffers.get(name).filter(|s| s.size() == tensor.size());
+            if let Some(saved) = saved.filter(|s| s.data_ptr() != tensor.data_ptr()) {
+                tensor.shallow_clone().copy_(saved);
             }
         }
         self.buffers = own;

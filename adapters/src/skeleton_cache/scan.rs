@@ -252,12 +252,10 @@ fn vote(
     let (mut total, mut entries) = (0.0f32, 0usize);
     out.fill(0.0);
     for (class, held) in ledger.counts.iter().enumerate() {
-        for column in class * capacity..class * capacity + held {
-            if skip.contains(&Some(column)) {
-                continue;
-            }
-            ledger.votes.add(column, affinity[column], out);
-            total += affinity[column];
+        let own = affinity.iter().enumerate().skip(class * capacity).take(*held);
+        for (column, affinity) in own.filter(|(column, _)| !skip.contains(&Some(*column))) {
+            ledger.votes.add(column, *affinity, out);
+            total += affinity;
             entries += 1;
         }
     }

@@ -58,7 +58,13 @@ pub fn run(args: &Args, output: &Output, cancel: &Cancel) -> Result<ExitCode> {
     Ok(failed.unwrap_or(ExitCode::SUCCESS))
 }
 
-fn one(resolved: &Resolved, args: &Args, models: &mut Models, output: &Output, cancel: &Cancel) -> Result<()> {
+fn one(
+    resolved: &Resolved,
+    args: &Args,
+    models: &mut Models,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<()> {
     threads::set_count(resolved.pipeline.threads);
     let options = RunOptions {
         out: args.out.clone(),
