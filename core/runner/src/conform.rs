@@ -45,16 +45,27 @@ pub struct CaseReport {
     pub problems: Vec<String>,
 }
 
-/// Runs every case at or below a folder, in order of their paths.
+/// Runs every case at or below a folder, in order of their paths; with `kind`, those of one kind of component alone.
 ///
 /// # Errors
-/// When the folder cannot be read or a case file is damaged.
-pub fn conform(root: &Path) -> Result<Vec<CaseReport>> {
-    Case::find(root)?.iter().map(|folder| run_case(folder)).collect()
+/// When the folder cannot be read, a case file is damaged, or no case is of the kind.
+pub fn conform(root: &Path, kind: Option<&str>) -> Result<Vec<CaseReport>> {
+    let mut reports = Vec::new();
+    let mut kinds = std::collections::BTreeSet::new();
+    for folder in Case::find(root)? {
+        let case = Case::load(&folder)?;
+        if kind.is_none_or(|kind| kind == case.kind) {
+            reports.push(run_case(&case)?);
+        }
+        kinds.insert(case.kind);
+    }
+    match kind {
+        Some(kind) if reports.is_empty() => Err(Error::unknown("kind of golden case", kind, kinds)),
+        _ => Ok(reports),
+    }
 }
 
-fn run_case(folder: &Path) -> Result<CaseReport> {
-    let case = Case::load(folder)?;
+fn run_case(case: &Case) -> Result<CaseReport> {
     let blank = CaseReport {
         case: case.name.clone(),
         verdict: Verdict::NotImplemented,
@@ -74,14 +85,14 @@ fn run_case(folder: &Path) -> Result<CaseReport> {
         ..blank.clone()
     };
     // libtorch's refusals (shapes that do not fit) are panics in this binding; one bad case must not end the table.
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (driver.run)(&case)));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (driver.run)(case)));
     let got = match outcome {
         Ok(Ok(Some(got))) => got,
         Ok(Ok(None)) => return Ok(blank),
         Ok(Err(error)) => return Ok(fail(error.to_string())),
         Err(_) => return Ok(fail("the component panicked".into())),
     };
-    let comparisons = compare(&case, &got);
+    let comparisons = compare(case, &got);
     if comparisons.is_empty() {
         return Ok(fail("the case records no output".into()));
     }

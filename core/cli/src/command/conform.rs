@@ -14,6 +14,9 @@ use crate::output::Output;
 pub struct Args {
     /// A folder of golden cases, or any folder above some.
     folder: PathBuf,
+    /// Only cases of this kind: adapter, aligner, encoder, graph, metric, preprocess, semantics.
+    #[arg(long)]
+    kind: Option<String>,
     /// Cases of components that do not exist here count as failures.
     #[arg(long)]
     strict: bool,
@@ -22,7 +25,7 @@ pub struct Args {
 /// Replays golden cases and prints the table; code 1 on any mismatch.
 pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
     crate::threads::set_count(None);
-    let cases = conform(&args.folder)?;
+    let cases = conform(&args.folder, args.kind.as_deref())?;
     if output.json {
         output.json(&cases)?;
     } else {
