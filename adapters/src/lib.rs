@@ -2,25 +2,26 @@
 //!
 //! Depends on `szar-core` alone; knows no encoder, aligner or dataset.
 
+pub mod augment;
 pub mod balance;
+pub mod calip;
 pub mod dynapurls;
 pub mod gates;
-pub mod skeleton_cache;
-pub mod augment;
-pub mod views;
-pub mod calip;
 pub mod none;
 pub mod promptalign;
+mod simd;
+pub mod skeleton_cache;
 pub mod tent;
+pub mod views;
 
 pub mod adanpc;
 pub mod t3a;
 pub mod tda;
 
+pub mod diff_tpt;
 mod recorded;
 mod rows;
 mod saved;
+pub mod tpt;
 #[cfg(test)]
 mod trial;
-pub mod tpt;
-pub mod diff_tpt;

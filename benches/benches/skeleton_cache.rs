@@ -1,115 +1,112 @@
-//! How fast `skeleton-cache` answers when descriptors are given: samples per millisecond on one CPU thread, beside
-//! the same method written plainly in PyTorch (`benches/peer/skeleton_cache.py`; `PEER_PYTHON` names the Python that
-//! has torch), and how its memory grows with the stream.
+//! How fast `skeleton-cache` answers when descriptors are given, with the paper's constants: samples per millisecond on one CPU
+//! thread, beside the same method written plainly in PyTorch (`benches/peer/skeleton_cache.py`; `PEER_PYTHON` names the
+//! Python that has torch), and how its memory grows with classes and with the stream.
+//!
+//! What bounds the numbers: dot products of every sample with all keys; at B = 1 the keys come from memory for each sample.
 //!
 //! `cargo bench -p szar-benches --bench skeleton_cache` needs the workspace's usual profile: `--profile dev`.
 
-use std::collections::BTreeMap;
-use std::process::Command;
-use std::time::{Duration, Instant};
-
-use szar_adapters::skeleton_cache::{SkeletonCache, SkeletonCacheConfig};
+use szar_adapters::skeleton_cache::{Preset, SkeletonCache, SkeletonCacheConfig};
+use szar_benches::turns::{self, Turns};
 use szar_core::{Result, TestTimeAdapter, testing};
 use tch::{Kind, Tensor};
 
-const CLASSES: usize = 24;
+const CLASSES: [usize; 4] = [5, 12, 24, 120];
 const SLOTS: i64 = 8;
 const WIDTH: i64 = 256;
-/// Samples that fill the cache before anything is measured.
-const WARM: i64 = 4096;
-const BATCHES: [i64; 3] = [1, 8, 64];
+/// Samples of a class that fill its block before anything is measured.
+const WARM: i64 = 170;
+const BATCHES: [i64; 2] = [1, 64];
 
-fn stream(samples: i64) -> (Tensor, Tensor) {
+fn stream(samples: i64, classes: usize) -> (Tensor, Tensor) {
     tch::manual_seed(7);
     let cpu = (Kind::Float, tch::Device::Cpu);
     let descriptors = Tensor::rand([samples, SLOTS, WIDTH], cpu);
-    (descriptors, Tensor::randn([samples, CLASSES as i64], cpu) * 3.0)
+    (descriptors, Tensor::randn([samples, classes as i64], cpu) * 3.0)
 }
 
-fn full_cache(descriptors: &Tensor, logits: &Tensor) -> Result<SkeletonCache> {
-    let mut cache = SkeletonCache::new(&SkeletonCacheConfig::default())?;
-    cache.begin(&testing::task(CLASSES, WIDTH, 3, 25))?;
-    let _ = cache.step_descriptors(descriptors, logits)?;
+fn begun(preset: Preset, classes: usize) -> Result<SkeletonCache> {
+    let mut cache = SkeletonCache::new(&SkeletonCacheConfig {
+        preset,
+        ..SkeletonCacheConfig::default()
+    })?;
+    cache.begin(&testing::task(classes, WIDTH, 3, 25))?;
     Ok(cache)
 }
 
-/// Samples per millisecond: the median over rounds of at least a tenth of a second.
-fn throughput(cache: &mut SkeletonCache, descriptors: &Tensor, logits: &Tensor, batch: i64) -> Result<f64> {
-    let steps: Vec<_> = descriptors
+fn speed(turns: &mut Turns, classes: usize, batch: i64) -> Result<()> {
+    let (descriptors, logits) = stream(WARM * classes as i64, classes);
+    let mut cache = begun(Preset::None, classes)?;
+    let _ = cache.step_descriptors(&descriptors, &logits)?;
+    let parts = descriptors
         .split(batch, 0)
         .into_iter()
-        .zip(logits.split(batch, 0))
-        .collect();
-    let mut rounds = Vec::new();
-    for _ in 0..15 {
-        let (start, mut samples) = (Instant::now(), 0);
-        while start.elapsed() < Duration::from_millis(100) {
-            for (descriptors, logits) in &steps {
-                samples += cache.step_descriptors(descriptors, logits)?.size()[0];
-            }
+        .zip(logits.split(batch, 0));
+    let steps: Vec<_> = parts.filter(|(d, _)| d.size()[0] == batch).collect();
+    let (mut at, group) = (0, 256 / batch as usize);
+    let name = format!("skeleton_cache/step/C{classes}_B{batch}");
+    let _ = turns.line(&name, group * batch as usize, || {
+        for _ in 0..group {
+            at = (at + 1) % steps.len();
+            let _ = cache.step_descriptors(&steps[at].0, &steps[at].1)?;
         }
-        rounds.push(samples as f64 / (start.elapsed().as_secs_f64() * 1e3));
-    }
-    rounds.sort_by(f64::total_cmp);
-    Ok(rounds[rounds.len() / 2])
+        Ok(())
+    })?;
+    Ok(())
 }
 
-/// `name value` lines of the Python version; empty, with a line on stderr, where it cannot run.
-fn peer() -> BTreeMap<String, f64> {
-    let python = std::env::var_os("PEER_PYTHON").unwrap_or_else(|| "python3".into());
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peer/skeleton_cache.py");
-    match Command::new(&python).arg(script).output() {
-        Ok(output) if output.status.success() => {
-            let text = String::from_utf8_lossy(&output.stdout);
-            let line = |line: &str| {
-                let (name, value) = line.split_once(' ')?;
-                Some((name.to_owned(), value.trim().parse().ok()?))
-            };
-            text.lines().filter_map(line).collect()
-        }
-        _ => {
-            eprintln!(
-                "no comparison: {} cannot run {script} (set PEER_PYTHON)",
-                python.to_string_lossy()
-            );
-            BTreeMap::new()
-        }
-    }
-}
-
-/// State after 64 thousand and after a million samples.
-fn memory() -> Result<(u64, u64)> {
-    let (descriptors, logits) = stream(1000);
-    let mut cache = full_cache(&descriptors, &logits)?;
-    let mut sizes = Vec::new();
+/// State and resident memory after 64 thousand and after a million samples.
+#[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+fn long_stream(name: &str, preset: Preset) -> Result<()> {
+    let (descriptors, logits) = stream(1000, 24);
+    let mut cache = begun(preset, 24)?;
     for part in 1..=1000 {
         let _ = cache.step_descriptors(&descriptors, &logits)?;
-        if part == 63 || part == 999 {
-            sizes.push(cache.state_bytes());
+        if part == 64 || part == 1000 {
+            println!(
+                "skeleton_cache/memory/{name}/{part}k_samples: state {} bytes, resident {} bytes",
+                cache.state_bytes(),
+                turns::resident_bytes().unwrap_or(0)
+            );
         }
     }
-    Ok((sizes[0], sizes[1]))
+    Ok(())
 }
 
+/// State and resident memory of a cache of very many classes, all of which hold something.
 #[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+fn many_classes(name: &str, preset: Preset) -> Result<()> {
+    const MANY: usize = 10_000;
+    let before = turns::resident_bytes().unwrap_or(0);
+    let (descriptors, logits) = stream(64, MANY);
+    let mut cache = begun(preset, MANY)?;
+    // Every class is the best of one sample in turn.
+    for from in (0..MANY as i64).step_by(64) {
+        let count = 64.min(MANY as i64 - from);
+        let best = (Tensor::arange(count, (Kind::Int64, tch::Device::Cpu)) + from).unsqueeze(1);
+        let peak = logits.narrow(0, 0, count).scatter_value(1, &best, 30.0);
+        let _ = cache.step_descriptors(&descriptors.narrow(0, 0, count), &peak)?;
+    }
+    println!(
+        "skeleton_cache/memory/{name}/C{MANY}: {} entries, state {} bytes, resident {} bytes more than before",
+        cache.held().len(),
+        cache.state_bytes(),
+        turns::resident_bytes().unwrap_or(0).saturating_sub(before)
+    );
+    Ok(())
+}
+
 fn main() -> Result<()> {
     tch::set_num_threads(1);
-    let (descriptors, logits) = stream(WARM);
-    let peer = peer();
-    println!(
-        "{:<34} {:>12} {:>12} {:>8}",
-        "samples/ms, one thread", "szar", "PyTorch", "ratio"
-    );
-    for batch in BATCHES {
-        let mut cache = full_cache(&descriptors, &logits)?;
-        let name = format!("skeleton_cache/step/C{CLASSES}_B{batch}");
-        let ours = throughput(&mut cache, &descriptors, &logits, batch)?;
-        match peer.get(&name) {
-            Some(theirs) => println!("{name:<34} {ours:>12.2} {theirs:>12.2} {:>8.1}", ours / theirs),
-            None => println!("{name:<34} {ours:>12.2} {:>12} {:>8}", "-", "-"),
+    for (name, preset) in [("none", Preset::None), ("balanced", Preset::Balanced)] {
+        long_stream(name, preset)?;
+    }
+    many_classes("none", Preset::None)?;
+    let mut turns = Turns::start("skeleton_cache.py");
+    for classes in CLASSES {
+        for batch in BATCHES {
+            speed(&mut turns, classes, batch)?;
         }
     }
-    let (early, late) = memory()?;
-    println!("skeleton_cache/state_bytes: {early} after 64 thousand samples, {late} after a million");
     Ok(())
 }

@@ -1,12 +1,14 @@
 """Skeleton-Cache in plain PyTorch, sample by sample, the way one would write it from the paper's equations: the
-yardstick of benches/skeleton_cache.rs. Prints `name samples-per-millisecond`, one CPU thread."""
+yardstick of benches/skeleton_cache.rs. Names are `skeleton_cache/step/C24_B64`."""
 
-import time
+import re
 
 import torch
 import torch.nn.functional as F
 
-CLASSES, CAPACITY, SLOTS, WIDTH = 24, 8, 8, 256
+from turns import serve
+
+CAPACITY, SLOTS, WIDTH, SAMPLES = 8, 8, 256, 4096
 ALPHA, BETA = 5.0, 3.0
 
 
@@ -15,9 +17,10 @@ class SkeletonCache:
 
     def __init__(self, weights):
         self.weights = weights  # [C, D]
-        self.keys = torch.zeros(CLASSES, CAPACITY, SLOTS, WIDTH)
-        self.entropies = torch.zeros(CLASSES, CAPACITY)
-        self.counts = [0] * CLASSES
+        classes = len(weights)
+        self.keys = torch.zeros(classes, CAPACITY, SLOTS, WIDTH)
+        self.entropies = torch.zeros(classes, CAPACITY)
+        self.counts = [0] * classes
 
     def retrieve(self, query, label):
         similarity = F.cosine_similarity(self.keys, query, dim=-1)  # [C, K, D]
@@ -50,25 +53,24 @@ class SkeletonCache:
         return torch.stack(out)
 
 
-def main():
-    torch.set_num_threads(1)
-    torch.manual_seed(7)
-    samples = 1024
-    descriptors = torch.rand(samples, SLOTS, WIDTH)
-    logits = torch.randn(samples, CLASSES) * 3
-    with torch.inference_mode():
-        for batch in (1, 8, 64):
-            cache = SkeletonCache(torch.full((CLASSES, SLOTS), 1 / SLOTS))
-            cache.step(descriptors, logits)
-            steps = list(zip(descriptors.split(batch), logits.split(batch)))
-            rounds = []
-            for _ in range(3):
-                start = time.perf_counter()
-                for part in steps:
-                    cache.step(*part)
-                rounds.append(samples / (time.perf_counter() - start) / 1e3)
-            print(f"skeleton_cache/step/C{CLASSES}_B{batch} {sorted(rounds)[1]:.4f}", flush=True)
+def make(name):
+    classes, batch = map(int, re.fullmatch(r"skeleton_cache/step/C(\d+)_B(\d+)", name).groups())
+    descriptors = torch.rand(SAMPLES, SLOTS, WIDTH)
+    logits = torch.randn(SAMPLES, classes) * 3
+    cache = SkeletonCache(torch.full((classes, SLOTS), 1 / SLOTS))
+    steps = list(zip(descriptors.split(batch), logits.split(batch)))
+    at = 0
+
+    @torch.inference_mode()
+    def work():
+        nonlocal at
+        at = (at + 1) % len(steps)
+        return len(cache.step(*steps[at]))
+
+    while min(cache.counts) < CAPACITY:
+        work()
+    return work
 
 
 if __name__ == "__main__":
-    main()
+    serve(make)

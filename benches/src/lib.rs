@@ -1,5 +1,7 @@
 //! Benchmarks, and what they have in common: a clock, and the same work in plain PyTorch to hold it against.
 
+pub mod turns;
+
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -1,11 +1,13 @@
 //! The gradient of the memory's cross-entropy with respect to the anchors: closed form where scores are dot products,
 //! by a graph through the aligner where they are not.
 
-use szar_core::{Aligner, Linear, Result, SemanticAnchors};
-use tch::{Kind, Tensor, with_grad};
+use szar_core::{Aligner, Linear, Result, SemanticAnchors, host};
+use tch::{Device, Kind, Tensor, with_grad};
 
-/// Rows times candidates that go through an aligner at a time; bounds the graph's memory at some 100 MB.
-const PIECE: i64 = 4096;
+use super::passes::Memory;
+
+/// Rows times candidates that go through an aligner at a time; bounds the graph's memory at some 25 MB.
+const PIECE: i64 = 1024;
 
 /// Which of the anchors are refined, and how the aligner compares.
 #[derive(Debug)]
@@ -104,44 +106,11 @@ impl Plan {
         batch: &Batch,
         loss: bool,
     ) -> (Tensor, Option<Tensor>) {
-        let Batch {
-            rows,
-            targets,
-            weights,
-            view,
-        } = batch;
         let classes = self.classes(linear, text);
-        let factor = &view.factors * linear.scale;
-        let single = rows.size()[0] == 1;
-        let logits = if single {
-            rows.squeeze_dim(0)
-                .mm(&classes.squeeze_dim(0).transpose(0, 1))
-                .unsqueeze(0)
+        let (gradient, losses) = if batch.rows.device() == Device::Cpu {
+            batch.gradient_on_host(&classes, linear.scale)
         } else {
-            rows.bmm(&classes.transpose(1, 2))
-        };
-        let logits = match &view.offsets {
-            Some(offsets) => logits * &factor - offsets,
-            None => logits * &factor,
-        };
-        let posterior = logits.softmax(-1, Kind::Float);
-        let losses = loss.then(|| {
-            let picked = (logits.log_softmax(-1, Kind::Float) * targets).sum_dim_intlist(
-                [-1i64].as_slice(),
-                false,
-                Kind::Float,
-            );
-            -(picked * weights).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)
-        });
-        let slope = (posterior - targets) * (weights.unsqueeze(-1) * &factor);
-        let gradient = if single {
-            slope
-                .squeeze_dim(0)
-                .transpose(0, 1)
-                .mm(&rows.squeeze_dim(0))
-                .unsqueeze(0)
-        } else {
-            slope.transpose(1, 2).bmm(rows)
+            batch.gradient_by_tensors(&classes, linear.scale, loss)
         };
         (self.texts(linear, &gradient), losses)
     }
@@ -202,4 +171,85 @@ pub(super) struct Batch {
     /// `[R, n]`.
     pub weights: Tensor,
     pub view: View,
+}
+
+impl Batch {
+    /// `[R, C, D]`: gradient with respect to class vectors of that shape, and the losses `[R]`, stream by stream.
+    pub fn gradient_on_host(&self, classes: &Tensor, scale: f64) -> (Tensor, Option<Tensor>) {
+        let size = classes.size();
+        let (columns, width) = (size[1].unsigned_abs() as usize, size[2].unsigned_abs() as usize);
+        let plain = host::HostF32::new;
+        let (rows, vectors, weights) = (plain(&self.rows), plain(classes), plain(&self.weights));
+        let (targets, factors) = (plain(&self.targets), plain(&self.view.factors));
+        let offsets = self.view.offsets.as_ref().map(plain);
+        let count = self.rows.size()[1].unsigned_abs() as usize;
+        let shared = self.targets.dim() == 2;
+        let mut gradient = Tensor::empty(&size[..], (Kind::Float, Device::Cpu));
+        let parts = host::slice_mut(&mut gradient).chunks_exact_mut((columns * width).max(1));
+        let arch = pulp::Arch::new();
+        let loss = |(r, gradient): (usize, &mut [f32])| {
+            let targets = targets.as_slice();
+            arch.dispatch(Memory {
+                width,
+                rows: &rows.as_slice()[r * count * width..][..count * width],
+                classes: &vectors.as_slice()[r * columns * width..][..columns * width],
+                targets: if shared {
+                    targets
+                } else {
+                    &targets[r * count * columns..][..count * columns]
+                },
+                weights: &weights.as_slice()[r * count..][..count],
+                factor: factors.as_slice()[r] * scale as f32,
+                offsets: offsets
+                    .as_ref()
+                    .map_or(&[], |o| &o.as_slice()[r * columns..][..columns]),
+                gradient,
+            }) as f32
+        };
+        let losses: Vec<f32> = parts.enumerate().map(loss).collect();
+        (gradient, Some(Tensor::from_slice(&losses)))
+    }
+
+    /// The same by tensor operations, as on an accelerator; the losses when asked.
+    pub fn gradient_by_tensors(&self, classes: &Tensor, scale: f64, loss: bool) -> (Tensor, Option<Tensor>) {
+        let Self {
+            rows,
+            targets,
+            weights,
+            view,
+        } = self;
+        let factor = &view.factors * scale;
+        let single = rows.size()[0] == 1;
+        let logits = if single {
+            rows.squeeze_dim(0)
+                .mm(&classes.squeeze_dim(0).transpose(0, 1))
+                .unsqueeze(0)
+        } else {
+            rows.bmm(&classes.transpose(1, 2))
+        };
+        let logits = match &view.offsets {
+            Some(offsets) => logits * &factor - offsets,
+            None => logits * &factor,
+        };
+        let posterior = logits.softmax(-1, Kind::Float);
+        let losses = loss.then(|| {
+            let picked = (logits.log_softmax(-1, Kind::Float) * targets).sum_dim_intlist(
+                [-1i64].as_slice(),
+                false,
+                Kind::Float,
+            );
+            -(picked * weights).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)
+        });
+        let slope = (posterior - targets) * (weights.unsqueeze(-1) * &factor);
+        let gradient = if single {
+            slope
+                .squeeze_dim(0)
+                .transpose(0, 1)
+                .mm(&rows.squeeze_dim(0))
+                .unsqueeze(0)
+        } else {
+            slope.transpose(1, 2).bmm(rows)
+        };
+        (gradient, losses)
+    }
 }

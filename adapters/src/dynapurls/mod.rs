@@ -26,6 +26,7 @@ mod config;
 mod fused;
 mod gradient;
 mod moving;
+mod passes;
 #[cfg(test)]
 mod tests;
 

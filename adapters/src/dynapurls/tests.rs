@@ -142,6 +142,29 @@ fn the_closed_form_is_the_gradient_of_the_graph() {
 }
 
 #[test]
+fn the_gradient_on_the_host_is_that_of_tensors() {
+    // Sizes that leave rests everywhere: of rows, classes (12, 8, 4 and 1 at a time) and numbers.
+    for (streams, count, classes, width) in [(1, 9, 27, 300), (3, 6, 5, 21), (2, 4, 1, 600)] {
+        let weights = (noise(&[streams, count], 4)).clamp_min(0.0);
+        let batch = Batch {
+            rows: noise(&[streams, count, width], 1),
+            targets: noise(&[streams, count, classes], 2).softmax(-1, Kind::Float),
+            weights,
+            view: View {
+                factors: noise(&[streams, 1, 1], 3).abs() + 0.5,
+                offsets: (streams > 1).then(|| noise(&[streams, 1, classes], 5)),
+            },
+        };
+        let vectors = noise(&[streams, classes, width], 6) * 0.3;
+        let (got, got_loss) = batch.gradient_on_host(&vectors, 0.7);
+        let (want, want_loss) = batch.gradient_by_tensors(&vectors, 0.7, true);
+        // Sums over 600 products of order 1 in two orders.
+        assert!(got.allclose(&want, 1e-4, 1e-4, false));
+        assert!(got_loss.unwrap().allclose(&want_loss.unwrap(), 1e-4, 1e-4, false));
+    }
+}
+
+#[test]
 fn one_pass_over_memory_is_adam_on_scale_and_shift() {
     let base = noise(&[3, 2, 21], 1);
     let moves = [true, false, true];

@@ -8,8 +8,8 @@ use super::head::{Dropout, Pass};
 use super::network::Network;
 use super::{Purls, Source};
 
-/// Rows that go through the head at a time; bounds the memory at some 100 MB.
-const ROWS: i64 = 4096;
+/// Rows that go through the head at a time, so that they stay in the caches; bounds the memory at some 25 MB.
+const ROWS: i64 = 1024;
 
 /// What candidates are compared with.
 #[derive(Debug)]
