@@ -206,5 +206,6 @@ fn main() -> Result<()> {
         };
         setting.compare(&format!("skeleton_cache_{name}"), &config)?;
     }
-    setting.compare("tda_purls_static", &TdaConfig::default())
+    setting.compare("tda_purls_static", &TdaConfig::default())?;
+    setting.compare("dynapurls_purls_static", &DynaPurlsConfig::default())
 }
