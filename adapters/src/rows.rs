@@ -10,6 +10,8 @@ use szar_core::{
 };
 use tch::Tensor;
 
+use crate::simd::tile;
+
 /// Lengths below this count as this, so that a row of zeros is no division by zero.
 const MIN_LENGTH: f32 = 1e-8;
 
@@ -60,9 +62,8 @@ impl WithSimd for Normalise<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         for row in self.rows.chunks_exact_mut(self.width) {
-            let mut square = [0.0];
-            tile::<S, 1, 1>(simd, self.width, row, row, 1, &mut square);
-            let factor = 1.0 / square[0].sqrt().max(MIN_LENGTH);
+            let [[square]] = tile::<S, 1, 1>(simd, [row], [row]);
+            let factor = 1.0 / square.sqrt().max(MIN_LENGTH);
             row.iter_mut().for_each(|v| *v *= factor);
         }
     }
@@ -100,6 +101,10 @@ impl WithSimd for Products<'_> {
 }
 
 /// Products of `Q` queries with all keys, `K` at a time.
+#[expect(
+    clippy::needless_range_loop,
+    reason = "closures would not get the vector instructions chosen for `S`"
+)]
 #[inline(always)]
 fn block<S: Simd, const Q: usize, const K: usize>(
     simd: S,
@@ -109,70 +114,37 @@ fn block<S: Simd, const Q: usize, const K: usize>(
     out: &mut [f32],
 ) {
     let count = keys.len() / width;
+    let queries = rows::<Q>(queries, width);
     let mut at = 0;
     while count - at >= K {
-        tile::<S, Q, K>(simd, width, queries, &keys[at * width..], count, &mut out[at..]);
+        let products = tile::<S, Q, K>(simd, queries, rows::<K>(&keys[at * width..], width));
+        for i in 0..Q {
+            out[i * count + at..][..K].copy_from_slice(&products[i]);
+        }
         at += K;
     }
     while at < count {
-        tile::<S, Q, 1>(simd, width, queries, &keys[at * width..], count, &mut out[at..]);
+        let products = tile::<S, Q, 1>(simd, queries, rows::<1>(&keys[at * width..], width));
+        for i in 0..Q {
+            out[i * count + at] = products[i][0];
+        }
         at += 1;
     }
 }
 
-/// `out[i * stride + j] = queries[i] · keys[j]` for the first `Q` and `K` rows, each product in an accumulator of its own.
-///
-/// Plain loops, no closures: what is not inlined here would run without the vector instructions chosen for `S`.
-#[expect(clippy::needless_range_loop, reason = "indices pair up two arrays")]
+/// The first `N` rows.
+#[expect(clippy::needless_range_loop, reason = "as above")]
 #[inline(always)]
-fn tile<S: Simd, const Q: usize, const K: usize>(
-    simd: S,
-    width: usize,
-    queries: &[f32],
-    keys: &[f32],
-    stride: usize,
-    out: &mut [f32],
-) {
-    let (none, nothing): (&[S::f32s], &[f32]) = (&[], &[]);
-    let (mut q, mut k) = ([none; Q], [none; K]);
-    let (mut q_tail, mut k_tail) = ([nothing; Q], [nothing; K]);
-    for i in 0..Q {
-        (q[i], q_tail[i]) = S::as_simd_f32s(&queries[i * width..][..width]);
+fn rows<const N: usize>(values: &[f32], width: usize) -> [&[f32]; N] {
+    let mut all: [&[f32]; N] = [&[]; N];
+    for i in 0..N {
+        all[i] = &values[i * width..][..width];
     }
-    let whole = q[0].len();
-    for j in 0..K {
-        (k[j], k_tail[j]) = S::as_simd_f32s(&keys[j * width..][..width]);
-        k[j] = &k[j][..whole];
-    }
-    for i in 0..Q {
-        q[i] = &q[i][..whole];
-    }
-    let mut sums = [[simd.splat_f32s(0.0); K]; Q];
-    for at in 0..whole {
-        for j in 0..K {
-            let key = k[j][at];
-            for i in 0..Q {
-                sums[i][j] = simd.mul_add_e_f32s(q[i][at], key, sums[i][j]);
-            }
-        }
-    }
-    if !q_tail[0].is_empty() {
-        for j in 0..K {
-            let key = simd.partial_load_f32s(k_tail[j]);
-            for i in 0..Q {
-                sums[i][j] = simd.mul_add_e_f32s(simd.partial_load_f32s(q_tail[i]), key, sums[i][j]);
-            }
-        }
-    }
-    for i in 0..Q {
-        for j in 0..K {
-            out[i * stride + j] = simd.reduce_sum_f32s(sums[i][j]);
-        }
-    }
+    all
 }
 
 /// Position of the largest value, the first of equals.
-pub(crate) fn largest(values: &[f32]) -> usize {
+pub(crate) fn largest<T: PartialOrd + Copy>(values: &[T]) -> usize {
     let mut best = 0;
     for (i, value) in values.iter().enumerate() {
         if *value > values[best] {

@@ -366,11 +366,13 @@ impl Part {
     }
 }
 
-/// Cheap and never wrong when it says yes: a sum of finite values that is finite itself.
+/// Cheap and never wrong when it says yes: a sum of finite values that is finite itself, read from the device once.
 fn all_finite(tensors: &[&Tensor]) -> bool {
-    tensors
-        .iter()
-        .all(|t| t.sum(tch::Kind::Float).double_value(&[]).is_finite())
+    let sums: Vec<Tensor> = tensors.iter().map(|t| t.sum(tch::Kind::Float)).collect();
+    Tensor::stack(&sums, 0)
+        .sum(tch::Kind::Float)
+        .double_value(&[])
+        .is_finite()
 }
 
 fn finite_rows(tensors: &[&Tensor]) -> Result<Vec<usize>> {

@@ -17,13 +17,37 @@ pub(super) struct Plan {
     /// Positions of the P refined texts among the G.
     pub refined: Vec<i64>,
     pub linear: Option<Linear>,
+    /// Position among the refined of each text that the linear aligner compares; `None` where it is not refined.
+    picks: Vec<Option<i64>>,
+    /// Are these all the refined texts, in their order?
+    plain: bool,
+    /// Are the refined texts all there are, in their order?
+    whole: bool,
 }
 
 impl Plan {
+    pub fn new(anchors: SemanticAnchors, refined: Vec<i64>, linear: Option<Linear>) -> Self {
+        let at = |g: &usize| {
+            (0..)
+                .zip(&refined)
+                .find(|(_, r)| **r == *g as i64)
+                .map(|(p, _)| p)
+        };
+        let picks: Vec<Option<i64>> = linear.iter().flat_map(|l| &l.granularities).map(at).collect();
+        Self {
+            plain: picks.len() == refined.len() && picks.iter().zip(0..).all(|(p, i)| *p == Some(i)),
+            whole: refined.len() == anchors.granularities.len()
+                && refined.iter().zip(0..).all(|(g, i)| *g == i),
+            picks,
+            anchors,
+            refined,
+            linear,
+        }
+    }
+
     /// The whole anchors with the refined texts `[C, P, d]` in place; differentiable in them.
     pub fn anchors_with(&self, text: &Tensor) -> Result<SemanticAnchors> {
-        let whole = self.refined.len() == self.anchors.granularities.len();
-        let values = if whole && self.refined.iter().enumerate().all(|(i, g)| i as i64 == *g) {
+        let values = if self.whole {
             text.shallow_clone()
         } else {
             let index = Tensor::from_slice(&self.refined).to_device(text.device());
@@ -32,25 +56,9 @@ impl Plan {
         self.anchors.with_values(values)
     }
 
-    /// Position among the refined of each text that the linear aligner compares.
-    fn picks(&self, linear: &Linear) -> Vec<Option<i64>> {
-        let at = |g: &usize| {
-            self.refined
-                .iter()
-                .position(|r| *r == *g as i64)
-                .map(|p| p as i64)
-        };
-        linear.granularities.iter().map(at).collect()
-    }
-
-    fn as_refined(&self, picks: &[Option<i64>]) -> bool {
-        picks.len() == self.refined.len() && picks.iter().enumerate().all(|(i, p)| *p == Some(i as i64))
-    }
-
     /// `[R, C, D]`: the class vectors that a linear aligner compares with, from refined texts `[R, C, P, d]`.
     pub fn classes(&self, linear: &Linear, text: &Tensor) -> Tensor {
-        let picks = self.picks(linear);
-        if self.as_refined(&picks) {
+        if self.plain {
             return text.flatten(2, 3);
         }
         let streams = text.size()[0];
@@ -61,24 +69,23 @@ impl Plan {
                 fixed.unsqueeze(0).expand([streams, -1, -1], false)
             }
         };
-        let parts: Vec<Tensor> = picks.iter().zip(&linear.granularities).map(part).collect();
+        let parts: Vec<Tensor> = self.picks.iter().zip(&linear.granularities).map(part).collect();
         Tensor::cat(&parts, -1)
     }
 
     /// The other way: `[R, C, P, d]` from a gradient with respect to the class vectors, `[R, C, D]`.
-    fn texts(&self, linear: &Linear, gradient: &Tensor) -> Tensor {
-        let picks = self.picks(linear);
+    fn texts(&self, gradient: &Tensor) -> Tensor {
         let size = gradient.size();
         let width = self.anchors.width();
         let parts = gradient.view([size[0], size[1], -1, width]);
-        if self.as_refined(&picks) {
+        if self.plain {
             return parts;
         }
         let out = Tensor::zeros(
             [size[0], size[1], self.refined.len() as i64, width],
             (Kind::Float, gradient.device()),
         );
-        for (part, pick) in picks.iter().enumerate() {
+        for (part, pick) in self.picks.iter().enumerate() {
             if let Some(p) = pick {
                 out.select(2, *p).copy_(&parts.select(2, part as i64));
             }
@@ -112,12 +119,17 @@ impl Plan {
         } else {
             batch.gradient_by_tensors(&classes, linear.scale, loss)
         };
-        (self.texts(linear, &gradient), losses)
+        (self.texts(&gradient), losses)
     }
 
-    /// `[C, P, d]`: as [`Self::linear_gradient`] for one stream and any aligner, through its graph; and the loss. `batch` has
-    /// R = 1 and rows `[1, n, ...]`.
-    pub fn graph_gradient(&self, model: &dyn Aligner, text: &Tensor, batch: &Batch) -> Result<(Tensor, f64)> {
+    /// `[C, P, d]`: as [`Self::linear_gradient`] for one stream and any aligner, through its graph; and the loss, a scalar
+    /// that nobody reads from the device unless it is asked for. `batch` has R = 1 and rows `[1, n, ...]`.
+    pub fn graph_gradient(
+        &self,
+        model: &dyn Aligner,
+        text: &Tensor,
+        batch: &Batch,
+    ) -> Result<(Tensor, Tensor)> {
         let leaf = text.detach().copy().set_requires_grad(true);
         let rows = batch.rows.squeeze_dim(0);
         let targets = if batch.targets.dim() == 3 {
@@ -128,7 +140,7 @@ impl Plan {
         let weights = batch.weights.squeeze_dim(0);
         let (factor, count) = (batch.view.factors.view([1, 1]), rows.size()[0]);
         let piece = (PIECE / text.size()[0].max(1)).max(1);
-        let mut total = 0.0;
+        let mut total = Tensor::zeros([0i64; 0], (Kind::Float, rows.device()));
         for from in (0..count).step_by(piece as usize) {
             let len = piece.min(count - from);
             let loss = with_grad(|| -> Result<Tensor> {
@@ -146,7 +158,7 @@ impl Plan {
                 Ok(-(picked * weights.narrow(0, from, len)).sum(Kind::Float))
             })?;
             loss.f_backward()?;
-            total += loss.double_value(&[]);
+            total += loss.detach();
         }
         Ok((leaf.grad(), total))
     }

@@ -25,8 +25,12 @@ mod choices;
 mod config;
 mod fused;
 mod gradient;
+mod judged;
+mod learn;
 mod moving;
 mod passes;
+mod released;
+mod state;
 #[cfg(test)]
 mod tests;
 

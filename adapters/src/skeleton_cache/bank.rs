@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::soft::Votes;
 use crate::balance::{Balance, BalanceConfig};
+use crate::rows::largest;
 
 /// The size of a cache; fixed for a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,17 +144,6 @@ impl Ledger {
             ),
         ]
     }
-}
-
-/// Position of the largest value, the first of equals.
-pub(super) fn largest<T: PartialOrd + Copy>(values: &[T]) -> usize {
-    let mut best = 0;
-    for (i, value) in values.iter().enumerate() {
-        if *value > values[best] {
-            best = i;
-        }
-    }
-    best
 }
 
 /// Keys and ledger.

@@ -5,9 +5,10 @@ use std::ops::Range;
 use pulp::Arch;
 use szar_core::host;
 
-use super::bank::{Bank, Size, largest};
+use super::bank::{Bank, Size};
 use super::scan::{self, Batch, Entries, Placement, Rules};
 use super::similarity::{Affinities, Column, Normalise, Weights};
+use crate::rows::largest;
 
 /// Weights of the slots, as the options ask for them.
 #[derive(Debug)]

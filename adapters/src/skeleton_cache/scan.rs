@@ -1,8 +1,9 @@
 //! The part of a step that must go sample by sample: where each is stored, and what it is answered.
 
-use super::bank::{Ledger, largest};
+use super::bank::Ledger;
 use super::choices::Behaviour;
 use super::{Accumulate, Order, Signal};
+use crate::rows::largest;
 
 /// Probabilities below this count as this inside a logarithm.
 const MIN_PROBABILITY: f64 = 1e-12;
