@@ -101,10 +101,6 @@ impl WithSimd for Products<'_> {
 }
 
 /// Products of `Q` queries with all keys, `K` at a time.
-#[expect(
-    clippy::needless_range_loop,
-    reason = "closures would not get the vector instructions chosen for `S`"
-)]
 #[inline(always)]
 fn block<S: Simd, const Q: usize, const K: usize>(
     simd: S,
@@ -133,7 +129,6 @@ fn block<S: Simd, const Q: usize, const K: usize>(
 }
 
 /// The first `N` rows.
-#[expect(clippy::needless_range_loop, reason = "as above")]
 #[inline(always)]
 fn rows<const N: usize>(values: &[f32], width: usize) -> [&[f32]; N] {
     let mut all: [&[f32]; N] = [&[]; N];
