@@ -7,7 +7,7 @@
 use szar_adapters::adanpc::AdaNpcConfig;
 use szar_adapters::t3a::T3aConfig;
 use szar_adapters::tda::TdaConfig;
-use szar_benches::{Peer, throughput};
+use szar_benches::turns::Turns;
 use szar_core::testing::{self, DotModel};
 use szar_core::{
     AdapterConfig, Aligner, FeatureMap, Granularity, Observation, Result, SampleRef, Scores, SemanticAnchors,
@@ -72,8 +72,8 @@ impl Stream {
             .collect()
     }
 
-    /// Samples per millisecond of steps of `batch` samples, after the whole stream has been through.
-    fn measure(&self, config: &dyn AdapterConfig, batch: i64) -> Result<f64> {
+    /// Steps of `batch` samples, after the whole stream has been through.
+    fn measure(&self, turns: &mut Turns, name: &str, config: &dyn AdapterConfig, batch: i64) -> Result<()> {
         let task = Task {
             anchors: self.anchors.with_values(self.anchors.values.shallow_clone())?,
             ..testing::task(CLASSES as usize, WIDTH, 1, 1)
@@ -81,20 +81,21 @@ impl Stream {
         let mut adapter = config.build(&testing::build_context())?;
         adapter.begin(&task)?;
         let parts = self.parts(batch)?;
-        throughput(SAMPLES as usize, || {
+        let _ = turns.line(name, SAMPLES as usize, || {
             for part in &parts {
                 let seen = Observation::new(&part.features, &part.scores, &part.samples);
                 let _ = adapter.step(&seen, &MODEL)?;
             }
             Ok(())
-        })
+        })?;
+        Ok(())
     }
 }
 
 fn main() -> Result<()> {
     tch::set_num_threads(1);
     let stream = Stream::new()?;
-    let peer = Peer::run("caches.py");
+    let mut turns = Turns::start("caches.py");
     let t3a = T3aConfig {
         filter_k: Some(20),
         ..T3aConfig::default()
@@ -106,8 +107,8 @@ fn main() -> Result<()> {
     ];
     for (name, config) in methods {
         for batch in [1, 64] {
-            let ours = stream.measure(config, batch)?;
-            peer.line(&format!("{name}/step/C{CLASSES}_D{WIDTH}_B{batch}"), ours);
+            let name = format!("{name}/step/C{CLASSES}_D{WIDTH}_B{batch}");
+            stream.measure(&mut turns, &name, config, batch)?;
         }
     }
     Ok(())

@@ -9,7 +9,7 @@
 use szar_adapters::calip::CalipConfig;
 use szar_adapters::promptalign::{PromptAlignConfig, adapt};
 use szar_adapters::tent::TentConfig;
-use szar_benches::{Peer, throughput};
+use szar_benches::turns::Turns;
 use szar_core::testing::{self, DotModel};
 use szar_core::{
     AdapterConfig, Affine, Aligner, Capabilities, FeatureMap, FitContext, FitSummary, Granularity,
@@ -113,7 +113,14 @@ fn task() -> Result<Task> {
 }
 
 /// Steps of an adapter on one batch after the other; the scores that it is given are computed before.
-fn steps(config: &dyn AdapterConfig, model: &dyn Aligner, task: &Task, map: Tensor) -> Result<f64> {
+fn steps(
+    turns: &mut Turns,
+    name: &str,
+    config: &dyn AdapterConfig,
+    model: &dyn Aligner,
+    task: &Task,
+    map: Tensor,
+) -> Result<()> {
     let mut adapter = config.build(&testing::build_context())?;
     adapter.begin(task)?;
     let features = FeatureMap::new(map)?;
@@ -121,38 +128,38 @@ fn steps(config: &dyn AdapterConfig, model: &dyn Aligner, task: &Task, map: Tens
     let mut position = 0;
     let _no_grad = tch::no_grad_guard();
     let scores = model.score(&features, &task.anchors)?;
-    throughput(count, || {
+    let _ = turns.line(name, count, || {
         let samples = SampleRef::run(position, count);
         position += count as u64;
         let _ = adapter.step(&Observation::new(&features, &scores, &samples), model)?;
         Ok(())
-    })
+    })?;
+    Ok(())
 }
 
 fn main() -> Result<()> {
     tch::set_num_threads(1);
     tch::manual_seed(7);
-    let peer = Peer::run("stateless.py");
+    let mut turns = Turns::start("stateless.py");
     let (task, head) = (task()?, Head::new());
     for frames in [1, 4] {
         for batch in [1, 64] {
             let map = Tensor::randn([batch, WIDTH, frames, JOINTS], CPU);
-            let rate = steps(&CalipConfig::default(), &DotModel { scale: 100.0 }, &task, map)?;
-            let points = frames * JOINTS;
-            peer.line(
-                &format!("calip/step/C{CLASSES}_D{WIDTH}_P{points}_B{batch}"),
-                rate,
-            );
+            let (options, model) = (CalipConfig::default(), DotModel { scale: 100.0 });
+            let name = format!("calip/step/C{CLASSES}_D{WIDTH}_P{}_B{batch}", frames * JOINTS);
+            steps(&mut turns, &name, &options, &model, &task, map)?;
         }
     }
     for batch in [8, 64] {
         let rows = Tensor::randn([batch, WIDTH, 1, 1], CPU);
-        let rate = steps(&TentConfig::default(), &head, &task, rows)?;
-        peer.line(&format!("tent/step/C{CLASSES}_D{WIDTH}_B{batch}"), rate);
+        let name = format!("tent/step/C{CLASSES}_D{WIDTH}_B{batch}");
+        steps(&mut turns, &name, &TentConfig::default(), &head, &task, rows)?;
     }
     let views = FeatureMap::new(Tensor::randn([VIEWS, WIDTH, 1, JOINTS], CPU))?;
     let options = PromptAlignConfig::default();
-    let rate = throughput(1, || adapt(&options, &views, &task.anchors, &head).map(|_| ()))?;
-    peer.line(&format!("promptalign/sample/C{CLASSES}_D{WIDTH}_V{VIEWS}"), rate);
+    let name = format!("promptalign/sample/C{CLASSES}_D{WIDTH}_V{VIEWS}");
+    let _ = turns.line(&name, 1, || {
+        adapt(&options, &views, &task.anchors, &head).map(|_| ())
+    })?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use szar_adapters::augment::SkeletonAugmentConfig;
 use szar_adapters::diff_tpt::DiffTptConfig;
 use szar_adapters::tpt::{Rules, TptConfig, Tuner};
 use szar_adapters::views::ViewsConfig;
-use szar_benches::{Peer, throughput};
+use szar_benches::turns::Turns;
 use szar_core::testing::{self, DotModel};
 use szar_core::{Granularity, Result, SemanticAnchors, Task, TestTimeAdapter};
 use tch::{Kind, Tensor};
@@ -37,18 +37,21 @@ fn task() -> Result<Task> {
     })
 }
 
-fn rate(rules: Rules, task: &Task, batch: i64) -> Result<f64> {
+fn measure(turns: &mut Turns, name: &str, rules: Rules, task: &Task, batch: i64) -> Result<()> {
     let own = Box::new(SkeletonAugmentConfig::default());
     let mut tuner = Tuner::new("tpt", rules, &ViewsConfig::default(), own);
     tuner.begin(task)?;
     let rows = random(&[batch * VIEWS, WIDTH]);
-    throughput(batch as usize, || tuner.tune(&rows, &MODEL, None).map(|_| ()))
+    let _ = turns.line(name, batch as usize, || {
+        tuner.tune(&rows, &MODEL, None).map(|_| ())
+    })?;
+    Ok(())
 }
 
 fn main() -> Result<()> {
     tch::set_num_threads(1);
     tch::manual_seed(7);
-    let (peer, task) = (Peer::run("tpt.py"), task()?);
+    let (mut turns, task) = (Turns::start("tpt.py"), task()?);
     let methods = [
         ("tpt", TptConfig::default().rules()),
         ("diff_tpt", DiffTptConfig::default().rules()),
@@ -56,8 +59,8 @@ fn main() -> Result<()> {
     for (name, rules) in methods {
         for (residual, shared) in [("shared", true), ("per_class", false)] {
             for batch in [1, 64] {
-                let rate = rate(Rules { shared, ..rules }, &task, batch)?;
-                peer.line(&format!("{name}/step/{residual}_C{CLASSES}_B{batch}"), rate);
+                let name = format!("{name}/step/{residual}_C{CLASSES}_B{batch}");
+                measure(&mut turns, &name, Rules { shared, ..rules }, &task, batch)?;
             }
         }
     }

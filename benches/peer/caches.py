@@ -1,11 +1,13 @@
 """TDA, T3A and AdaNPC in plain PyTorch, the way one would write them from the papers' descriptions: the yardstick of
-benches/caches.rs. Prints `name samples-per-millisecond`, one CPU thread."""
+benches/caches.rs. Names are `tda/step/C24_D512_B64`."""
 
 import math
-import time
+import re
 
 import torch
 import torch.nn.functional as F
+
+from turns import serve
 
 CLASSES, WIDTH, SAMPLES, SCALE = 24, 512, 2048, 30.0
 
@@ -115,27 +117,24 @@ class AdaNpc:
         return votes.log()
 
 
-def main():
-    torch.set_num_threads(1)
-    torch.manual_seed(7)
+def make(name):
+    method, batch = re.fullmatch(r"(\w+)/step/C24_D512_B(\d+)", name).groups()
     texts = F.normalize(torch.randn(CLASSES, WIDTH), dim=1)
     truth = torch.randint(CLASSES, (SAMPLES,))
     features = F.normalize(texts[truth] * 0.25 + F.normalize(torch.randn(SAMPLES, WIDTH), dim=1), dim=1)
     logits = SCALE * features @ texts.T
+    steps = list(zip(features.split(int(batch)), logits.split(int(batch))))
+
+    @torch.inference_mode()
+    def stream():
+        for part in steps:
+            adapter.step(*part)
+        return SAMPLES
+
     with torch.inference_mode():
-        for name, method in (("tda", Tda), ("t3a", T3a), ("adanpc", AdaNpc)):
-            for batch in (1, 64):
-                adapter = method(texts)
-                steps = list(zip(features.split(batch), logits.split(batch)))
-                rounds = []
-                for _ in range(4):
-                    start = time.perf_counter()
-                    for part in steps:
-                        adapter.step(*part)
-                    rounds.append(SAMPLES / (time.perf_counter() - start) / 1e3)
-                median = sorted(rounds[1:])[1]
-                print(f"{name}/step/C{CLASSES}_D{WIDTH}_B{batch} {median:.4f}", flush=True)
+        adapter = {"tda": Tda, "t3a": T3a, "adanpc": AdaNpc}[method](texts)
+    return stream
 
 
 if __name__ == "__main__":
-    main()
+    serve(make)

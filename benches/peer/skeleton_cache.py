@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from turns import serve
 
-CAPACITY, SLOTS, WIDTH, SAMPLES = 8, 8, 256, 4096
+CAPACITY, SLOTS, WIDTH, SAMPLES, FRESH = 8, 8, 256, 4096, 64
 ALPHA, BETA = 5.0, 3.0
 
 
@@ -64,11 +64,13 @@ def make(name):
     @torch.inference_mode()
     def work():
         nonlocal at
-        at = (at + 1) % len(steps)
+        at = (at + 1) % span
         return len(cache.step(*steps[at]))
 
+    span = len(steps)
     while min(cache.counts) < CAPACITY:
         work()
+    span = FRESH // batch  # as in skeleton_cache.rs
     return work
 
 

@@ -1,10 +1,12 @@
 """CALIP, Tent and PromptAlign in plain PyTorch, the way one would write them from the papers: the yardstick of
-benches/stateless.rs. Prints `name samples-per-millisecond`, one CPU thread."""
+benches/stateless.rs. Names are `calip/step/C24_D512_P25_B64`, `tent/step/C24_D512_B8`, `promptalign/sample/C24_D512_V64`."""
 
-import time
+import re
 
 import torch
 import torch.nn.functional as F
+
+from turns import serve
 
 CLASSES, WIDTH, JOINTS, VIEWS = 24, 512, 25, 64
 
@@ -59,38 +61,26 @@ def promptalign(views, text, mean, variance, scale=10.0, share=0.1, beta=100.0):
         return score(views[:1] + channel[None, :, None, None])
 
 
-def throughput(samples, work):
-    work()
-    rounds = []
-    for _ in range(5):
-        start, done = time.perf_counter(), 0
-        while time.perf_counter() - start < 0.2:
-            work()
-            done += samples
-        rounds.append(done / (time.perf_counter() - start) / 1e3)
-    return sorted(rounds)[2]
-
-
-def main():
-    torch.set_num_threads(1)
-    torch.manual_seed(7)
+def make(name):
+    method, sizes = re.fullmatch(r"(\w+)/\w+/C24_D512_(\w+)", name).groups()
+    size = {part[0]: int(part[1:]) for part in sizes.split("_")}
     text = F.normalize(torch.randn(CLASSES, WIDTH), dim=-1)
-    for frames in (1, 4):
-        for batch in (1, 64):
-            maps = torch.randn(batch, WIDTH, frames, JOINTS)
-            with torch.inference_mode():
-                base = 100 * maps.mean(dim=(2, 3)) @ text.T
-                rate = throughput(batch, lambda: calip(maps, text, base))
-            print(f"calip/step/C{CLASSES}_D{WIDTH}_P{frames * JOINTS}_B{batch} {rate:.4f}", flush=True)
-    for batch in (8, 64):
-        rows, model = torch.randn(batch, WIDTH), Tent(text, 10.0)
-        rate = throughput(batch, lambda: model(rows))
-        print(f"tent/step/C{CLASSES}_D{WIDTH}_B{batch} {rate:.4f}", flush=True)
+    if method == "calip":
+        maps = torch.randn(size["B"], WIDTH, size["P"] // JOINTS, JOINTS)
+        base = 100 * maps.mean(dim=(2, 3)) @ text.T
+
+        @torch.inference_mode()
+        def work():
+            return len(calip(maps, text, base))
+
+        return work
+    if method == "tent":
+        rows, model = torch.randn(size["B"], WIDTH), Tent(text, 10.0)
+        return lambda: len(model(rows))
     views = torch.randn(VIEWS, WIDTH, 1, JOINTS)
     mean, variance = torch.zeros(JOINTS, WIDTH), torch.ones(JOINTS, WIDTH)
-    rate = throughput(1, lambda: promptalign(views, text, mean, variance))
-    print(f"promptalign/sample/C{CLASSES}_D{WIDTH}_V{VIEWS} {rate:.4f}", flush=True)
+    return lambda: len(promptalign(views, text, mean, variance))
 
 
 if __name__ == "__main__":
-    main()
+    serve(make)

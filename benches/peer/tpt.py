@@ -1,12 +1,14 @@
 """Test-time prompt tuning of a residual on the texts in plain PyTorch, with autograd and torch.optim.AdamW, sample by
 sample as the published code goes, for encoded views: the yardstick of benches/tpt.rs. `tpt` takes one step on the
-surest tenth of the views; `diff_tpt` four steps on the surest of those most like the sample. Prints
-`name samples-per-millisecond`, one CPU thread."""
+surest tenth of the views; `diff_tpt` four steps on the surest of those most like the sample. Names are
+`tpt/step/per_class_C24_B64`."""
 
-import time
+import re
 
 import torch
 import torch.nn.functional as F
+
+from turns import serve
 
 CLASSES, WIDTH, VIEWS, SCALE, LR = 24, 512, 64, 20.0, 0.005
 
@@ -65,25 +67,13 @@ METHODS = {
 }
 
 
-def main():
-    torch.set_num_threads(1)
-    torch.manual_seed(7)
-    samples = 64
+def make(name):
+    method, residual, batch = re.fullmatch(r"(\w+)/step/(\w+)_C24_B(\d+)", name).groups()
     texts = F.normalize(torch.randn(CLASSES, WIDTH), dim=-1)
-    views = F.normalize(torch.randn(samples, VIEWS, WIDTH), dim=-1)
-    for name, (steps, select) in METHODS.items():
-        for residual in ("shared", "per_class"):
-            tuner = Tuner(texts, residual == "shared", steps, select)
-            tuner.step(views[:8])
-            for batch in (1, 64):
-                rounds = []
-                for _ in range(3):
-                    start = time.perf_counter()
-                    for part in views.split(batch):
-                        tuner.step(part)
-                    rounds.append(samples / (time.perf_counter() - start) / 1e3)
-                print(f"{name}/step/{residual}_C{CLASSES}_B{batch} {sorted(rounds)[1]:.4f}", flush=True)
+    views = F.normalize(torch.randn(int(batch), VIEWS, WIDTH), dim=-1)
+    tuner = Tuner(texts, residual == "shared", *METHODS[method])
+    return lambda: len(tuner.step(views))
 
 
 if __name__ == "__main__":
-    main()
+    serve(make)

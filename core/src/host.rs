@@ -11,6 +11,9 @@ pub struct HostF32(Tensor);
 impl HostF32 {
     /// Brings `tensor` to the CPU as contiguous `f32`; costs nothing when it is that already.
     pub fn new(tensor: &Tensor) -> Self {
+        if is_plain(tensor) {
+            return Self(tensor.shallow_clone());
+        }
         Self(tensor.to_device(Device::Cpu).to_kind(Kind::Float).contiguous())
     }
 
@@ -45,9 +48,20 @@ pub fn slice_mut(tensor: &mut Tensor) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
 }
 
+/// A CPU tensor of this size with these values, row-major, in one allocation. Panics when they are not as many as the size says.
+pub fn tensor(values: &[f32], size: &[i64]) -> Tensor {
+    let mut tensor = Tensor::empty(size, (Kind::Float, Device::Cpu));
+    slice_mut(&mut tensor).copy_from_slice(values);
+    tensor
+}
+
+fn is_plain(tensor: &Tensor) -> bool {
+    tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu
+}
+
 fn assert_plain(tensor: &Tensor) {
     assert!(
-        tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu,
+        is_plain(tensor),
         "a slice needs a contiguous f32 tensor on the CPU, got {:?} on {:?}",
         tensor.kind(),
         tensor.device()
@@ -74,6 +88,19 @@ pub fn to_f64(tensor: &Tensor) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_become_a_tensor_of_the_size_and_come_back() {
+        let values: Vec<f32> = (0..6u8).map(f32::from).collect();
+        let made = tensor(&values, &[2, 3]);
+        assert_eq!(made.size(), [2, 3]);
+        assert_eq!(HostF32::new(&made).as_slice(), values);
+        assert_eq!(
+            HostF32::new(&made.transpose(0, 1)).as_slice(),
+            [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]
+        );
+        assert_eq!(tensor(&[], &[0, 3]).size(), [0, 3]);
+    }
 
     #[test]
     fn a_slice_shows_the_values_and_writes_through() {

@@ -9,10 +9,19 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Shape`] with the name, the shape found and the shape expected.
 pub fn expect<const D: usize>(what: &str, tensor: &Tensor, want: [Option<i64>; D]) -> Result<()> {
+    sizes(what, tensor, want).map(|_| ())
+}
+
+/// The shape of a tensor that fits `want`, as [`expect`] sees it.
+///
+/// # Errors
+/// As [`expect`].
+pub fn sizes<const D: usize>(what: &str, tensor: &Tensor, want: [Option<i64>; D]) -> Result<[i64; D]> {
     let got = tensor.size();
-    let fits = got.len() == D && got.iter().zip(want).all(|(g, w)| w.is_none_or(|w| w == *g));
-    if fits {
-        return Ok(());
+    if let Ok(found) = <[i64; D]>::try_from(got.as_slice())
+        && found.iter().zip(want).all(|(g, w)| w.is_none_or(|w| w == *g))
+    {
+        return Ok(found);
     }
     let want: Vec<String> = want
         .iter()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use szar_core::{
     Aligner, Error, Held, NamedTensors, Observation, Result, SampleRef, Scores, Seed, Task, TestTimeAdapter,
+    host,
 };
 use tch::Tensor;
 
@@ -235,10 +236,10 @@ impl TestTimeAdapter for AdaNpc {
         }
         rows::fetch(&vectors.visual, &mut stream.batch.queries);
         stream.step(&self.options, seen.samples);
-        let out = Tensor::from_slice(&stream.batch.out);
         let shape = [batch as i64, stream.setting.classes as i64];
+        let out = host::tensor(&stream.batch.out, &shape);
         Ok(Scores {
-            logits: out.reshape(shape).to_device(logits.device()),
+            logits: out.to_device(logits.device()),
         })
     }
 

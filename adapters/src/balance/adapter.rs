@@ -63,7 +63,7 @@ impl TestTimeAdapter for BalanceAdapter {
         for (row, sample) in values.chunks_exact_mut(classes.max(1)).zip(seen.samples) {
             self.streams[sample.stream].step(row, None);
         }
-        let balanced = Tensor::from_slice(&values).reshape(logits.size());
+        let balanced = host::tensor(&values, &logits.size());
         Ok(Scores {
             logits: balanced.to_device(logits.device()),
         })

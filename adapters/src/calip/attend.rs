@@ -1,9 +1,10 @@
 //! What samples and texts say after they have looked at each other.
 
-use szar_core::{Embedding, Result, host::HostF32, shape};
+use szar_core::host::{HostF32, tensor};
+use szar_core::{Embedding, Result, shape};
 use tch::{Device, Kind, Tensor};
 
-use super::host;
+use super::host::{self, Texts};
 use crate::rows::Rows;
 
 /// Vectors shorter than this count as this long, so that a zero vector is no division by zero.
@@ -29,6 +30,20 @@ pub struct Attended {
 /// # Errors
 /// [`szar_core::Error::Shape`] when they do not fit together.
 pub fn attend(embedding: &Embedding, nodes: &Tensor, scale: f64, normalise: bool) -> Result<Attended> {
+    attend_with(&mut Texts::default(), embedding, nodes, scale, normalise)
+}
+
+/// As [`attend`]; `texts` keeps what depends on the class embeddings alone, as long as those are the same.
+///
+/// # Errors
+/// As [`attend`].
+pub(super) fn attend_with(
+    texts: &mut Texts,
+    embedding: &Embedding,
+    nodes: &Tensor,
+    scale: f64,
+    normalise: bool,
+) -> Result<Attended> {
     let (visual, classes) = (&embedding.visual, &embedding.classes);
     shape::expect("class embeddings", classes, [None, None])?;
     let width = Some(classes.size()[1]);
@@ -50,7 +65,8 @@ pub fn attend(embedding: &Embedding, nodes: &Tensor, scale: f64, normalise: bool
         });
     }
     if visual.device() == Device::Cpu {
-        Ok(on_host(visual, classes, nodes, scale as f32, normalise))
+        texts.hold(HostF32::new(classes).as_slice(), classes.size()[1], normalise);
+        Ok(on_host(visual, texts, nodes, scale as f32, normalise))
     } else {
         Ok(by_tensors(visual, classes, nodes, scale, normalise))
     }
@@ -89,11 +105,10 @@ pub(super) fn by_tensors(
 }
 
 /// One pass over each sample.
-fn on_host(visual: &Tensor, classes: &Tensor, nodes: &Tensor, scale: f32, normalise: bool) -> Attended {
+fn on_host(visual: &Tensor, texts: &Texts, nodes: &Tensor, scale: f32, normalise: bool) -> Attended {
     let (batch, points, width) = (nodes.size()[0], nodes.size()[1], nodes.size()[2]);
-    let count = classes.size()[0];
-    let of_length = |t: &Tensor| host::rows(HostF32::new(t).as_slice(), width as usize, normalise);
-    let (visual, classes) = (of_length(visual), of_length(classes));
+    let (classes, count) = (&texts.rows, texts.rows.len() as i64 / width);
+    let visual = host::rows(HostF32::new(visual).as_slice(), width as usize, normalise);
     let by_channel = nodes.transpose(1, 2);
     let turned = by_channel.is_contiguous() && !nodes.is_contiguous();
     let values = HostF32::new(if turned { &by_channel } else { nodes });
@@ -111,17 +126,17 @@ fn on_host(visual: &Tensor, classes: &Tensor, nodes: &Tensor, scale: f32, normal
             host::Nodes::ByNode(values.as_slice())
         },
         visual: &visual,
-        classes: &classes,
+        texts,
         text: &mut text,
         pooled: &mut pooled,
     });
     let rows = Rows::new(width as usize);
-    rows.products(&visual, &classes, &mut base);
-    rows.products(&pooled, &classes, &mut seen);
-    let tensor = |values: &[f32]| Tensor::from_slice(values).reshape([batch, count]);
+    rows.products(&visual, classes, &mut base);
+    rows.products(&pooled, classes, &mut seen);
+    let table = |values: &[f32]| tensor(values, &[batch, count]);
     Attended {
-        base: tensor(&base),
-        text: tensor(&text),
-        visual: tensor(&seen),
+        base: table(&base),
+        text: table(&text),
+        visual: table(&seen),
     }
 }

@@ -5,12 +5,13 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::rows::Rows;
+use crate::simd::{exp, tile};
 
-/// Nodes that look at the texts side by side.
+/// Nodes that look at the texts side by side, and texts that nodes are compared with.
 const TILE: usize = 8;
 
-/// Channels that are transposed at once.
-const BLOCK: usize = 16;
+/// Lengths below this count as this.
+const MIN_LENGTH: f32 = 1e-8;
 
 /// The nodes of a batch as they lie in memory.
 #[derive(Clone, Copy)]
@@ -19,6 +20,41 @@ pub(super) enum Nodes<'a> {
     ByNode(&'a [f32]),
     /// `[B, D, P]`, as a feature map has them.
     ByChannel(&'a [f32]),
+}
+
+/// What depends on the class embeddings alone.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    /// As they came, and how.
+    given: (Vec<f32>, i64, bool),
+    /// `[C, D]`, of length 1 where that is asked for.
+    pub rows: Vec<f32>,
+    /// The same, `[D, C]`.
+    columns: Vec<f32>,
+}
+
+impl Texts {
+    /// Takes over embeddings of `width` values; nothing is done for those that are there already.
+    pub fn hold(&mut self, values: &[f32], width: i64, normalise: bool) {
+        let (given, of_width, normalised) = &self.given;
+        if (*of_width, *normalised) == (width, normalise) && same(given, values) {
+            return;
+        }
+        self.given = (values.to_vec(), width, normalise);
+        let width = width.unsigned_abs() as usize;
+        self.rows = rows(values, width, normalise);
+        let column = |channel: usize| self.rows.chunks_exact(width).map(move |row| row[channel]);
+        self.columns = (0..width).flat_map(column).collect();
+    }
+}
+
+/// Are these the same bits? Without an exit in every step, so that many are compared at once.
+fn same(a: &[f32], b: &[f32]) -> bool {
+    let differ = |(a, b): (&[f32], &[f32])| {
+        let pairs = a.iter().zip(b);
+        pairs.fold(0, |bits, (a, b)| bits | (a.to_bits() ^ b.to_bits())) != 0
+    };
+    a.len() == b.len() && !a.chunks(256).zip(b.chunks(256)).any(differ)
 }
 
 /// A batch to be attended, and where the answers go.
@@ -34,8 +70,7 @@ pub(super) struct Batch<'a> {
     pub nodes: Nodes<'a>,
     /// `[B, D]`, of length 1 where that is asked for.
     pub visual: &'a [f32],
-    /// `[C, D]`, of length 1 where that is asked for.
-    pub classes: &'a [f32],
+    pub texts: &'a Texts,
     /// `[B, C]`: receives `g·F_ta`.
     pub text: &'a mut [f32],
     /// `[B, D]`: receives `F_va`.
@@ -45,12 +80,16 @@ pub(super) struct Batch<'a> {
 /// Attends every sample of a batch.
 pub(super) fn attend(batch: Batch) {
     let (points, width) = (batch.points, batch.width);
-    let count = batch.classes.len() / width;
-    let rows = Rows::new(width);
-    let mut nodes = vec![0.0f32; points * width];
-    let (mut affinity, mut seen) = (vec![0.0f32; points * count], vec![0.0f32; points]);
-    let (mut tops, mut totals) = (vec![0.0f32; count], vec![0.0f32; count]);
-    let arch = Arch::new();
+    let (classes, columns) = (&batch.texts.rows, &batch.texts.columns);
+    let count = classes.len() / width;
+    let (rows, arch) = (Rows::new(width), Arch::new());
+    let mut nodes = Vec::new();
+    if let Nodes::ByNode(_) = batch.nodes {
+        nodes.resize(points * width, 0.0);
+    }
+    let mut attention = vec![0.0f32; count * points];
+    let mut seen = vec![0.0f32; points];
+    let mut scratch = vec![0.0f32; 2 * points];
     let samples = batch.visual.chunks_exact(width).enumerate();
     let outs = batch
         .text
@@ -59,22 +98,37 @@ pub(super) fn attend(batch: Batch) {
     for ((number, visual), (text, pooled)) in samples.zip(outs) {
         let own = number * points * width..(number + 1) * points * width;
         match batch.nodes {
-            Nodes::ByNode(all) => nodes.copy_from_slice(&all[own]),
-            Nodes::ByChannel(all) => transpose(&all[own], points, &mut nodes),
+            Nodes::ByNode(all) => {
+                nodes.copy_from_slice(&all[own]);
+                if batch.normalise {
+                    rows.normalise(&mut nodes);
+                }
+                rows.products(classes, &nodes, &mut attention);
+                rows.products(visual, &nodes, &mut seen);
+                attention.iter_mut().for_each(|a| *a *= batch.scale);
+            }
+            Nodes::ByChannel(all) => arch.dispatch(Compare {
+                nodes: &all[own],
+                visual,
+                columns,
+                scale: batch.scale,
+                normalise: batch.normalise,
+                factors: &mut scratch[..points],
+                attention: &mut attention,
+                seen: &mut seen,
+            }),
         }
-        if batch.normalise {
-            rows.normalise(&mut nodes);
-        }
-        rows.products(&nodes, batch.classes, &mut affinity);
-        affinity.iter_mut().for_each(|a| *a *= batch.scale);
-        rows.products(&nodes, visual, &mut seen);
-        over_nodes(&affinity, &seen, &mut tops, &mut totals, text);
-        affinity.chunks_exact_mut(count).for_each(softmax);
+        arch.dispatch(Shares {
+            attention: &mut attention,
+            seen: &seen,
+            scratch: &mut scratch,
+            text,
+        });
         arch.dispatch(Look {
             points,
             width,
-            classes: batch.classes,
-            attention: &affinity,
+            classes,
+            attention: &attention,
             pooled,
         });
     }
@@ -89,49 +143,187 @@ pub(super) fn rows(values: &[f32], width: usize, normalise: bool) -> Vec<f32> {
     own
 }
 
-/// `[D, P]` to `[P, D]`, in blocks of channels that stay in the cache.
-fn transpose(from: &[f32], points: usize, to: &mut [f32]) {
-    let width = from.len() / points;
-    for (number, block) in from.chunks(BLOCK * points).enumerate() {
-        let (first, channels) = (number * BLOCK, block.len() / points);
-        for (point, row) in to.chunks_exact_mut(width).enumerate() {
-            let row = &mut row[first..first + channels];
-            for (channel, value) in row.iter_mut().enumerate() {
-                *value = block[channel * points + point];
+/// Nodes as a feature map has them against the texts, without turning the map around: neighbouring nodes in the lanes.
+struct Compare<'a> {
+    /// `[D, P]`.
+    nodes: &'a [f32],
+    /// `[D]`.
+    visual: &'a [f32],
+    /// `[D, C]`, the texts.
+    columns: &'a [f32],
+    scale: f32,
+    normalise: bool,
+    /// Scratch, `[P]`.
+    factors: &'a mut [f32],
+    /// `[C, P]`: receives the scaled affinities.
+    attention: &'a mut [f32],
+    /// `[P]`: receives the products with `visual`.
+    seen: &'a mut [f32],
+}
+
+impl WithSimd for Compare<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (points, count) = (self.seen.len(), self.columns.len() / self.visual.len());
+        let (squares, seen) = (self.factors, self.seen);
+        squares.fill(0.0);
+        seen.fill(0.0);
+        for (row, v) in self.nodes.chunks_exact(points).zip(self.visual) {
+            for i in 0..points.min(squares.len()) {
+                squares[i] += row[i] * row[i];
+                seen[i] += row[i] * v;
+            }
+        }
+        for (square, seen) in squares.iter_mut().zip(seen) {
+            let factor = if self.normalise {
+                1.0 / square.sqrt().max(MIN_LENGTH)
+            } else {
+                1.0
+            };
+            *seen *= factor;
+            *square = factor * self.scale;
+        }
+        let (factors, lanes) = (&*squares, size_of::<S::f32s>() / size_of::<f32>());
+        for from in (0..points).step_by(lanes) {
+            let own = from..(from + lanes).min(points);
+            let mut first = 0;
+            while first < count {
+                let whole = own.len() == lanes;
+                let against = Against {
+                    nodes: self.nodes,
+                    columns: self.columns,
+                    factors,
+                    points,
+                    count,
+                    first,
+                };
+                let rows = &mut self.attention[first * points..];
+                if count - first >= TILE {
+                    match whole {
+                        true => against.texts::<S, TILE, true>(simd, own.clone(), rows),
+                        false => against.texts::<S, TILE, false>(simd, own.clone(), rows),
+                    }
+                    first += TILE;
+                } else {
+                    against.texts::<S, 1, false>(simd, own.clone(), rows);
+                    first += 1;
+                }
             }
         }
     }
 }
 
-/// `text[c] = Σ_p softmax_p(A[p, c]) seen[p]`.
-fn over_nodes(affinity: &[f32], seen: &[f32], tops: &mut [f32], totals: &mut [f32], text: &mut [f32]) {
-    tops.fill(f32::NEG_INFINITY);
-    for row in affinity.chunks_exact(tops.len()) {
-        tops.iter_mut().zip(row).for_each(|(top, a)| *top = top.max(*a));
-    }
-    totals.fill(0.0);
-    text.fill(0.0);
-    for (row, seen) in affinity.chunks_exact(tops.len()).zip(seen) {
-        let sums = totals.iter_mut().zip(text.iter_mut());
-        for ((a, top), (total, text)) in row.iter().zip(&*tops).zip(sums) {
-            let share = (a - top).exp();
-            *total += share;
-            *text += share * seen;
-        }
-    }
-    text.iter_mut()
-        .zip(totals)
-        .for_each(|(text, total)| *text /= *total);
+/// A few nodes against a few texts.
+struct Against<'a> {
+    nodes: &'a [f32],
+    columns: &'a [f32],
+    /// `[P]`, what the products are multiplied by.
+    factors: &'a [f32],
+    points: usize,
+    count: usize,
+    /// The first of the texts.
+    first: usize,
 }
 
-fn softmax(row: &mut [f32]) {
-    let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut total = 0.0;
-    for a in &mut *row {
-        *a = (*a - top).exp();
-        total += *a;
+impl Against<'_> {
+    /// `WHOLE`: the nodes in `own` fill a vector.
+    #[inline(always)]
+    fn texts<S: Simd, const K: usize, const WHOLE: bool>(
+        &self,
+        simd: S,
+        own: std::ops::Range<usize>,
+        out: &mut [f32],
+    ) {
+        let mut sums = [simd.splat_f32s(0.0); K];
+        let channels = self
+            .nodes
+            .chunks_exact(self.points)
+            .zip(self.columns.chunks_exact(self.count));
+        for (row, texts) in channels {
+            let row = &row[own.start..own.end];
+            let nodes = if WHOLE {
+                S::as_simd_f32s(row).0[0]
+            } else {
+                simd.partial_load_f32s(row)
+            };
+            let texts = &texts[self.first..self.first + K];
+            for k in 0..K {
+                sums[k] = simd.mul_add_e_f32s(nodes, simd.splat_f32s(texts[k]), sums[k]);
+            }
+        }
+        let factors = simd.partial_load_f32s(&self.factors[own.start..own.end]);
+        for (sum, row) in sums.into_iter().zip(out.chunks_exact_mut(self.points)) {
+            simd.partial_store_f32s(&mut row[own.start..own.end], simd.mul_f32s(sum, factors));
+        }
     }
-    row.iter_mut().for_each(|a| *a /= total);
+}
+
+/// The two softmaxes.
+struct Shares<'a> {
+    /// `[C, P]`, affinities; receives their softmax over the texts.
+    attention: &'a mut [f32],
+    /// `[P]`.
+    seen: &'a [f32],
+    /// `[2, P]`.
+    scratch: &'a mut [f32],
+    /// `[C]`: receives `Σ_p softmax_p(A[c, p]) seen[p]`.
+    text: &'a mut [f32],
+}
+
+impl WithSimd for Shares<'_> {
+    type Output = ();
+
+    /// Plain loops, no closures: what is not inlined here would run without the vector instructions chosen for `S`.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let points = self.seen.len();
+        let (shares, ones) = self.scratch.split_at_mut(points);
+        ones.fill(1.0);
+        for (row, text) in self.attention.chunks_exact(points).zip(self.text) {
+            let top = top::<S>(simd, row);
+            for i in 0..points {
+                shares[i] = exp(row[i] - top);
+            }
+            let [[total, sum]] = tile::<S, 1, 2>(simd, [shares], [ones, self.seen]);
+            *text = sum / total;
+        }
+        let (tops, totals) = self.scratch.split_at_mut(points);
+        tops.fill(f32::NEG_INFINITY);
+        for row in self.attention.chunks_exact(points) {
+            for i in 0..points {
+                tops[i] = if row[i] > tops[i] { row[i] } else { tops[i] };
+            }
+        }
+        totals.fill(0.0);
+        for row in self.attention.chunks_exact_mut(points) {
+            for i in 0..points {
+                row[i] = exp(row[i] - tops[i]);
+                totals[i] += row[i];
+            }
+        }
+        for row in self.attention.chunks_exact_mut(points) {
+            for i in 0..points {
+                row[i] /= totals[i];
+            }
+        }
+    }
+}
+
+/// The largest of a row.
+#[inline(always)]
+fn top<S: Simd>(simd: S, row: &[f32]) -> f32 {
+    let (whole, rest) = S::as_simd_f32s(row);
+    let mut best = simd.splat_f32s(f32::NEG_INFINITY);
+    for values in whole {
+        best = simd.max_f32s(best, *values);
+    }
+    let mut best = simd.reduce_max_f32s(best);
+    for value in rest {
+        best = best.max(*value);
+    }
+    best
 }
 
 /// `pooled = mean_p + max_p` of `attention · classes`, which is never written out.
@@ -140,7 +332,7 @@ struct Look<'a> {
     width: usize,
     /// `[C, D]`.
     classes: &'a [f32],
-    /// `[P, C]`.
+    /// `[C, P]`.
     attention: &'a [f32],
     /// `[D]`.
     pooled: &'a mut [f32],
@@ -149,14 +341,10 @@ struct Look<'a> {
 impl WithSimd for Look<'_> {
     type Output = ();
 
-    /// Plain loops, no closures: what is not inlined here would run without the vector instructions chosen for `S`.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let count = self.classes.len() / self.width;
-        let tiles = self.points / TILE;
-        let attention = tiled(self.attention, count, tiles);
-        let (whole, rest) = attention.split_at(tiles * TILE * count);
-        let share = simd.splat_f32s(1.0 / self.points as f32);
+        let (points, count) = (self.points, self.classes.len() / self.width);
+        let share = simd.splat_f32s(1.0 / points as f32);
         let lanes = size_of::<S::f32s>() / size_of::<f32>();
         let mut texts = vec![simd.splat_f32s(0.0); count];
         for from in (0..self.width).step_by(lanes) {
@@ -166,11 +354,14 @@ impl WithSimd for Look<'_> {
             }
             let mut sum = simd.splat_f32s(0.0);
             let mut top = simd.splat_f32s(f32::NEG_INFINITY);
-            for tile in whole.chunks_exact(TILE * count) {
-                look::<S, TILE>(simd, tile, &texts, &mut sum, &mut top);
+            let mut point = 0;
+            while points - point >= TILE {
+                look::<S, TILE>(simd, self.attention, points, point, &texts, &mut sum, &mut top);
+                point += TILE;
             }
-            for node in rest.chunks_exact(count) {
-                look::<S, 1>(simd, node, &texts, &mut sum, &mut top);
+            while point < points {
+                look::<S, 1>(simd, self.attention, points, point, &texts, &mut sum, &mut top);
+                point += 1;
             }
             let both = simd.mul_add_e_f32s(sum, share, top);
             simd.partial_store_f32s(&mut self.pooled[from..to], both);
@@ -178,43 +369,26 @@ impl WithSimd for Look<'_> {
     }
 }
 
-/// What `Q` nodes see of the texts, added to the sum and to the largest so far; `attention` is `[C, Q]`.
-#[expect(clippy::needless_range_loop, reason = "indices pair up two arrays")]
+/// What `Q` nodes from `first` see of the texts, added to the sum and to the largest so far; `attention` is `[C, P]`.
 #[inline(always)]
 fn look<S: Simd, const Q: usize>(
     simd: S,
     attention: &[f32],
+    points: usize,
+    first: usize,
     texts: &[S::f32s],
     sum: &mut S::f32s,
     top: &mut S::f32s,
 ) {
-    let (shares, _) = attention.as_chunks::<Q>();
     let mut seen = [simd.splat_f32s(0.0); Q];
-    for (shares, text) in shares.iter().zip(texts) {
+    for (shares, text) in attention.chunks_exact(points).zip(texts) {
+        let shares = &shares[first..first + Q];
         for i in 0..Q {
             seen[i] = simd.mul_add_e_f32s(simd.splat_f32s(shares[i]), *text, seen[i]);
         }
     }
-    for i in 0..Q {
-        *sum = simd.add_f32s(*sum, seen[i]);
-        *top = simd.max_f32s(*top, seen[i]);
+    for seen in seen {
+        *sum = simd.add_f32s(*sum, seen);
+        *top = simd.max_f32s(*top, seen);
     }
-}
-
-/// `[P, C]` as `[P / 8, C, 8]`, and the nodes that are left over as they are.
-fn tiled(attention: &[f32], count: usize, tiles: usize) -> Vec<f32> {
-    let (whole, rest) = attention.split_at(tiles * TILE * count);
-    let mut out = vec![0.0f32; whole.len()];
-    for (from, to) in whole
-        .chunks_exact(TILE * count)
-        .zip(out.chunks_exact_mut(TILE * count))
-    {
-        for (node, row) in from.chunks_exact(count).enumerate() {
-            for (class, share) in row.iter().enumerate() {
-                to[class * TILE + node] = *share;
-            }
-        }
-    }
-    out.extend_from_slice(rest);
-    out
 }

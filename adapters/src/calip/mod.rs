@@ -36,7 +36,9 @@ use szar_core::{
     Observation, Problems, Requirements, Result, Scores, SemanticAnchors, Task, TestTimeAdapter, shape,
 };
 
+use attend::attend_with;
 pub use attend::{Attended, attend};
+use host::Texts;
 
 /// What the attended scores are added to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -133,7 +135,10 @@ impl CalipConfig {
         };
         let text = &attended.text * (self.beta2 * self.logit_scale);
         let visual = &attended.visual * (self.beta3 * self.logit_scale);
-        base * self.beta1 + text + visual
+        match self.beta1 {
+            1.0 => base + text + visual,
+            beta1 => base * beta1 + text + visual,
+        }
     }
 }
 
@@ -199,6 +204,7 @@ impl AdapterConfig for CalipConfig {
         Ok(Box::new(Calip {
             options: self.clone(),
             anchors: None,
+            texts: Texts::default(),
         }))
     }
 }
@@ -217,6 +223,7 @@ inventory::submit! {
 struct Calip {
     options: CalipConfig,
     anchors: Option<SemanticAnchors>,
+    texts: Texts,
 }
 
 fn not_begun() -> Error {
@@ -236,7 +243,8 @@ impl TestTimeAdapter for Calip {
         let _no_grad = tch::no_grad_guard();
         let embedding = model.embed(seen.features, anchors)?;
         let nodes = model.embed_nodes(seen.features, anchors)?;
-        let attended = attend(
+        let attended = attend_with(
+            &mut self.texts,
             &embedding,
             &nodes,
             self.options.attention_scale,

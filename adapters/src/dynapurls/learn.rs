@@ -81,9 +81,7 @@ impl DynaPurls {
         for (row, sample) in values.chunks_exact_mut(classes).zip(samples) {
             state.balances[sample.stream].look(row, None);
         }
-        Ok(Tensor::from_slice(&values)
-            .reshape(again.size())
-            .to_device(again.device()))
+        Ok(host::tensor(&values, &again.size()).to_device(again.device()))
     }
 
     /// Balances and judges samples in order.
@@ -135,9 +133,7 @@ impl DynaPurls {
         let balanced = if state.balances.is_empty() {
             logits.shallow_clone()
         } else {
-            Tensor::from_slice(&values)
-                .reshape(logits.size())
-                .to_device(logits.device())
+            host::tensor(&values, &logits.size()).to_device(logits.device())
         };
         Ok(Lessons {
             logits: balanced,

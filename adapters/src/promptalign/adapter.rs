@@ -102,6 +102,9 @@ pub fn adapt(
 }
 
 /// The residuals after the last step.
+///
+/// What is minimised depends on the confident views alone, and those are chosen before the first step: only they are
+/// scored again, and only through them do gradients flow.
 pub(super) fn tune(
     options: &PromptAlignConfig,
     views: &FeatureMap,
@@ -113,22 +116,26 @@ pub(super) fn tune(
         return Err(Error::Input("promptalign needs at least one view".into()));
     }
     let mut prompts = Prompts::new(options, views, anchors);
-    let mut chosen: Option<(Tensor, Tensor)> = None;
+    if options.steps == 0 {
+        return Ok(prompts);
+    }
+    let logits = tch::no_grad(|| model.score(views, anchors))?.logits;
+    let classes = Some(anchors.classes.len() as i64);
+    shape::expect("scores", &logits, [Some(count), classes])?;
+    let kept = |share: f64| ((share * count as f64) as i64).max(1);
+    let parts = Parts {
+        sharpened: kept(options.select_share),
+        aligned: kept(options.align_share),
+    };
+    let most = parts.sharpened.max(parts.aligned);
+    let chosen = views.select(&confident(&(logits * options.logit_scale), most));
     for _ in 0..options.steps {
         tch::with_grad(|| {
-            let features = prompts.features(views)?;
+            let features = prompts.features(&chosen)?;
             let texts = prompts.anchors(anchors)?;
             let logits = model.score(&features, &texts)?.logits * options.logit_scale;
-            shape::expect(
-                "scores",
-                &logits,
-                [Some(count), Some(anchors.classes.len() as i64)],
-            )?;
-            let (sharpened, aligned) = chosen.get_or_insert_with(|| {
-                let of = |share| confident(&logits, share);
-                (of(options.select_share), of(options.align_share))
-            });
-            let loss = objective(options, &logits, sharpened, aligned, &features, &texts, model)?;
+            shape::expect("scores", &logits, [Some(most), classes])?;
+            let loss = objective(options, &logits, &parts, &features, &texts, model)?;
             if !loss.requires_grad() {
                 return Err(Error::Input(
                     "what promptalign minimises does not depend on what it tunes".into(),
@@ -143,22 +150,27 @@ pub(super) fn tune(
     Ok(prompts)
 }
 
+/// How many of the chosen views, most confident first, each term is about.
+struct Parts {
+    sharpened: i64,
+    aligned: i64,
+}
+
 fn objective(
     options: &PromptAlignConfig,
     logits: &Tensor,
-    sharpened: &Tensor,
-    aligned: &Tensor,
+    parts: &Parts,
     features: &FeatureMap,
     texts: &SemanticAnchors,
     model: &dyn Aligner,
 ) -> Result<Tensor> {
     let mut terms = Vec::new();
     if options.entropy {
-        terms.push(marginal_entropy(&logits.index_select(0, sharpened)));
+        terms.push(marginal_entropy(&logits.narrow(0, 0, parts.sharpened)));
     }
     if options.beta > 0.0 {
-        let tokens = model.tokens(&features.select(aligned), texts)?;
-        terms.push(misalignment(&tokens, aligned.size()[0], options.distance)? * options.beta);
+        let tokens = model.tokens(&features.narrow(0, parts.aligned), texts)?;
+        terms.push(misalignment(&tokens, parts.aligned, options.distance)? * options.beta);
     }
     let sum = terms.into_iter().reduce(|a, b| a + b);
     sum.ok_or_else(|| Error::Input("promptalign has nothing to tune for".into()))

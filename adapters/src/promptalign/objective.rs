@@ -5,18 +5,17 @@ use tch::{Kind, Tensor};
 
 use super::Distance;
 
-/// The views of least entropy, most confident first (the earlier of equals): `[n]` i64.
+/// The `count` views of least entropy, most confident first (the earlier of equals): `[count]` i64.
 ///
 /// # Shapes
-/// - `logits`: `[V, C]`; n is the whole part of `share · V`, 1 at least
-pub(super) fn confident(logits: &Tensor, share: f64) -> Tensor {
+/// - `logits`: `[V, C]`
+pub(super) fn confident(logits: &Tensor, count: i64) -> Tensor {
     let log = logits.detach().log_softmax(-1, Kind::Float);
     let entropies = -(log.exp() * log).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
     let entropies = host::to_f64(&entropies);
     let mut order: Vec<i64> = (0..entropies.len() as i64).collect();
     order.sort_by(|a, b| entropies[*a as usize].total_cmp(&entropies[*b as usize]));
-    let kept = ((share * entropies.len() as f64) as usize).max(1);
-    order.truncate(kept);
+    order.truncate(count.unsigned_abs() as usize);
     Tensor::from_slice(&order).to_device(logits.device())
 }
 

@@ -309,10 +309,10 @@ fn moved_anchors_keep_their_length() {
 #[test]
 fn confident_views_are_those_of_least_entropy() {
     let logits = Tensor::from_slice(&[0.0f32, 0.1, 0.0, 9.0, 5.0, 0.0]).view([3, 2]);
-    let list = |share| Vec::<i64>::try_from(super::objective::confident(&logits, share)).unwrap();
-    assert_eq!(list(1.0), [1, 2, 0]);
-    assert_eq!(list(0.7), [1, 2]);
-    assert_eq!(list(0.01), [1]);
+    let list = |count| Vec::<i64>::try_from(super::objective::confident(&logits, count)).unwrap();
+    assert_eq!(list(3), [1, 2, 0]);
+    assert_eq!(list(2), [1, 2]);
+    assert_eq!(list(1), [1]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::scan::{self, Placement, Rules};
 use super::{Accumulate, Centre, SecondPass, SkeletonCacheConfig, WeightRow, device, inputs};
 
 /// Samples that are compared with each other at once; a larger batch is taken in pieces.
-const PIECE: i64 = 256;
+const PIECE: usize = 256;
 
 /// The mean of the largest logits above which the released code scores the stream again.
 const CONFIDENT: f64 = 0.85;
@@ -164,7 +164,7 @@ impl SkeletonCache {
         }
         if stream.banks.len() == 1 || samples.is_empty() {
             let positions: Vec<i64> = samples.iter().map(|s| s.position.cast_signed()).collect();
-            return stream.pieces(&self.options, 0, descriptors, logits, &positions, frozen);
+            return stream.pieces(&self.options, 0, count, descriptors, logits, &positions, frozen);
         }
         stream.mixed(&self.options, descriptors, logits, samples, frozen)
     }
@@ -247,7 +247,7 @@ impl Stream {
             let (at, count) = (from as i64, len as i64);
             let (d, z) = (descriptors.narrow(0, at, count), logits.narrow(0, at, count));
             out.narrow(0, at, count)
-                .copy_(&self.pieces(options, stream, &d, &z, &positions, frozen)?);
+                .copy_(&self.pieces(options, stream, len, &d, &z, &positions, frozen)?);
             from += len;
         }
         Ok(out
@@ -255,42 +255,43 @@ impl Stream {
             .index_copy_(0, &index.to_device(self.device), &out))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "those of `piece`")]
     fn pieces(
         &mut self,
         options: &SkeletonCacheConfig,
         stream: usize,
+        samples: usize,
         descriptors: &Tensor,
         logits: &Tensor,
         positions: &[i64],
         frozen: bool,
     ) -> Result<Tensor> {
-        let samples = logits.size()[0];
         if samples <= PIECE {
-            return self.piece(options, stream, descriptors, logits, positions, frozen);
+            return self.piece(options, stream, samples, descriptors, logits, positions, frozen);
         }
         let mut pieces = Vec::new();
-        for from in (0..samples).step_by(PIECE as usize) {
+        for from in (0..samples).step_by(PIECE) {
             let len = PIECE.min(samples - from);
-            let (d, z) = (descriptors.narrow(0, from, len), logits.narrow(0, from, len));
-            let own = positions
-                .get(from as usize..(from + len) as usize)
-                .unwrap_or_default();
-            pieces.push(self.piece(options, stream, &d, &z, own, frozen)?);
+            let (at, count) = (from as i64, len as i64);
+            let (d, z) = (descriptors.narrow(0, at, count), logits.narrow(0, at, count));
+            let own = positions.get(from..from + len).unwrap_or_default();
+            pieces.push(self.piece(options, stream, len, &d, &z, own, frozen)?);
         }
         Ok(Tensor::cat(&pieces, 0))
     }
 
     /// At most [`PIECE`] samples of one stream.
+    #[expect(clippy::too_many_arguments, reason = "one call, from one place")]
     fn piece(
         &mut self,
         options: &SkeletonCacheConfig,
         stream: usize,
+        samples: usize,
         descriptors: &Tensor,
         logits: &Tensor,
         positions: &[i64],
         frozen: bool,
     ) -> Result<Tensor> {
-        let samples = logits.size()[0];
         let bank = &mut self.banks[stream];
         let centred = (options.centre == Centre::StreamMean)
             .then(|| inputs::centred(&mut bank.stream, descriptors, frozen));
@@ -318,12 +319,10 @@ impl Stream {
                 frozen,
                 placements,
             );
-            return Ok(Tensor::from_slice(out).reshape([samples, classes as i64]));
+            return Ok(host::tensor(out, &[samples as i64, classes as i64]));
         }
         let descriptors = descriptors.to_device(self.device);
-        let logits = Tensor::from_slice(&base)
-            .reshape(logits.size())
-            .to_device(self.device);
+        let logits = host::tensor(&base, &logits.size()).to_device(self.device);
         device::step(
             bank,
             rules,

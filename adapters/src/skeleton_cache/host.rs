@@ -112,14 +112,13 @@ impl Engine {
     }
 
     fn prepare(&mut self, descriptors: &[f32], prior: &Prior, size: Size, base: &[f32]) {
-        self.queries.clear();
-        self.queries.extend_from_slice(descriptors);
-        let (values, usable) = (&mut self.queries[..], &mut self.usable);
+        self.queries.resize(descriptors.len(), 0.0);
         self.arch.dispatch(Normalise {
             width: size.width,
             slots: size.slots,
-            values,
-            usable,
+            descriptors,
+            queries: &mut self.queries,
+            usable: &mut self.usable,
         });
         self.weights.clear();
         if !prior.per_class() {

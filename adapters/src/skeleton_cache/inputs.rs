@@ -10,9 +10,9 @@ use crate::balance::Balance;
 /// Refuses descriptors and logits that do not fit the cache. Returns B.
 pub(super) fn check(size: Size, descriptors: &Tensor, logits: &Tensor) -> Result<usize> {
     let [c, d, n] = [size.classes, size.slots, size.width].map(|v| Some(v as i64));
-    shape::expect("logits", logits, [None, c])?;
-    shape::expect("descriptors", descriptors, [logits.size().first().copied(), d, n])?;
-    Ok(usize::try_from(logits.size()[0]).unwrap_or(0))
+    let [samples, _] = shape::sizes("logits", logits, [None, c])?;
+    shape::expect("descriptors", descriptors, [Some(samples), d, n])?;
+    Ok(usize::try_from(samples).unwrap_or(0))
 }
 
 /// Descriptors `[B, D, N]` less the mean of the samples before each, slot by slot; the first keeps its own. Samples with

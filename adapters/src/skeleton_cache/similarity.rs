@@ -12,14 +12,16 @@ use crate::simd::{exp, tile};
 /// Lengths below this count as this, so that a zero vector is no division by zero.
 const MIN_LENGTH: f32 = 1e-8;
 
-/// Divides every vector by its length.
+/// Vectors divided by their lengths.
 pub(super) struct Normalise<'a> {
     /// Vectors of this many values.
     pub width: usize,
     /// Vectors of one sample.
     pub slots: usize,
-    /// `[B, D, N]`, in place.
-    pub values: &'a mut [f32],
+    /// `[B, D, N]`.
+    pub descriptors: &'a [f32],
+    /// `[B, D, N]`, where the vectors of length 1 go.
+    pub queries: &'a mut [f32],
     /// `[B]`, false for samples with a value that is not finite; their vectors become 0.
     pub usable: &'a mut Vec<bool>,
 }
@@ -30,16 +32,21 @@ impl WithSimd for Normalise<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         self.usable.clear();
-        for sample in self.values.chunks_exact_mut(self.slots * self.width) {
+        let size = self.slots * self.width;
+        let samples = self.descriptors.chunks_exact(size);
+        for (sample, queries) in samples.zip(self.queries.chunks_exact_mut(size)) {
             let mut usable = true;
-            for vector in sample.chunks_exact_mut(self.width) {
+            let vectors = sample.chunks_exact(self.width);
+            for (vector, query) in vectors.zip(queries.chunks_exact_mut(self.width)) {
                 let [[square]] = tile::<S, 1, 1>(simd, [vector], [vector]);
                 usable &= square.is_finite();
                 let factor = 1.0 / square.sqrt().max(MIN_LENGTH);
-                vector.iter_mut().for_each(|v| *v *= factor);
+                for i in 0..vector.len().min(query.len()) {
+                    query[i] = vector[i] * factor;
+                }
             }
             if !usable {
-                sample.fill(0.0);
+                queries.fill(0.0);
             }
             self.usable.push(usable);
         }

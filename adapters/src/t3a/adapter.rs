@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use szar_core::{
-    Aligner, Error, Held, NamedTensors, Observation, Result, SampleRef, Scores, Task, TestTimeAdapter,
+    Aligner, Error, Held, NamedTensors, Observation, Result, SampleRef, Scores, Task, TestTimeAdapter, host,
 };
 use tch::Tensor;
 
@@ -222,10 +222,10 @@ impl TestTimeAdapter for T3a {
         let batch = stream.setting.check(logits, seen.samples)?;
         let rows = stream.take(&self.options, seen, model)?;
         stream.step(&self.options, rows, seen.samples);
-        let out = Tensor::from_slice(&stream.batch.out);
         let shape = [batch as i64, stream.setting.classes as i64];
+        let out = host::tensor(&stream.batch.out, &shape);
         Ok(Scores {
-            logits: out.reshape(shape).to_device(logits.device()),
+            logits: out.to_device(logits.device()),
         })
     }
 

@@ -149,9 +149,9 @@ impl Stream {
     }
 
     fn answer(&self, like: &Tensor) -> Tensor {
-        let out = Tensor::from_slice(&self.batch.out);
-        out.reshape([-1, self.setting.classes as i64])
-            .to_device(like.device())
+        let (out, classes) = (&self.batch.out, self.setting.classes);
+        let shape = [(out.len() / classes) as i64, classes as i64];
+        host::tensor(out, &shape).to_device(like.device())
     }
 
     /// Posteriors and entropies of the batch's logits.
