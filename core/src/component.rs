@@ -92,7 +92,8 @@ pub enum FeatureNeed {
 }
 
 /// What an aligner offers and needs.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Capabilities {
     /// Pooled features or the map.
     pub features: FeatureNeed,
@@ -117,7 +118,8 @@ pub struct Capabilities {
 }
 
 /// What an adapter cannot do without.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Requirements {
     /// Needs the spatio-temporal map, with the reason (which option asks for it).
     pub feature_map: Option<String>,

@@ -65,6 +65,18 @@ pub enum Error {
     /// The user asked to stop; what was reached has been saved.
     #[error("stopped; run the same command again to resume")]
     Cancelled,
+    /// A component of a plugin failed, or gave back what it must not.
+    #[error("plugin `{plugin}`, {component}, {call}: {why}")]
+    Plugin {
+        /// Name of the plugin.
+        plugin: String,
+        /// Kind and name of the component.
+        component: String,
+        /// What it was asked to do.
+        call: String,
+        /// What it said, or what is wrong with its answer.
+        why: String,
+    },
     /// libtorch refused an operation.
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] tch::TchError),

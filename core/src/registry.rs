@@ -4,15 +4,16 @@
 //! components, and a test pins the list.
 
 use std::fmt;
+use std::sync::{PoisonError, RwLock};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::nearest;
 
 /// Kinds of components, each with a trait of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ComponentKind {
     /// Where skeletons come from.
@@ -82,8 +83,19 @@ pub struct ComponentInfo {
     pub summary: &'static str,
     /// Paper or origin of the method; empty for what is ours.
     pub paper: &'static str,
-    schema: fn() -> Value,
-    defaults: fn() -> Value,
+    /// What the component is, beyond its options, where that can change: plugin, version and content of its file. Empty
+    /// for what is part of this program.
+    pub origin: &'static str,
+    options: Described,
+}
+
+/// Where schema and defaults come from.
+#[derive(Clone, Copy)]
+enum Described {
+    /// From a type of options.
+    Type(fn() -> Value, fn() -> Value),
+    /// As a plugin gave them.
+    Values(&'static (Value, Value)),
 }
 
 impl fmt::Debug for ComponentInfo {
@@ -113,27 +125,156 @@ impl ComponentInfo {
             name,
             summary,
             paper,
-            schema: schema_of::<C>,
-            defaults: defaults_of::<C>,
+            origin: "",
+            options: Described::Type(schema_of::<C>, defaults_of::<C>),
         }
+    }
+
+    /// Describes a component that is found at run time. What is given is kept for ever, as plugins are.
+    pub fn found(
+        kind: ComponentKind,
+        name: &str,
+        summary: &str,
+        paper: &str,
+        origin: &str,
+        schema: Value,
+        defaults: Value,
+    ) -> Self {
+        let keep = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
+        Self {
+            kind,
+            name: keep(name),
+            summary: keep(summary),
+            paper: keep(paper),
+            origin: keep(origin),
+            options: Described::Values(Box::leak(Box::new((schema, defaults)))),
+        }
+    }
+
+    /// Does a plugin own it?
+    pub fn is_found(&self) -> bool {
+        matches!(self.options, Described::Values(_))
     }
 
     /// JSON schema of the options, without `type`.
     pub fn schema(&self) -> Value {
-        (self.schema)()
+        match self.options {
+            Described::Type(schema, _) => schema(),
+            Described::Values((schema, _)) => schema.clone(),
+        }
     }
 
     /// The default options, without `type`.
     pub fn defaults(&self) -> Value {
-        (self.defaults)()
+        match self.options {
+            Described::Type(_, defaults) => defaults(),
+            Described::Values((_, defaults)) => defaults.clone(),
+        }
     }
 }
 
 inventory::collect!(ComponentInfo);
 
+/// Components of plugins.
+static FOUND: RwLock<Vec<&'static ComponentInfo>> = RwLock::new(Vec::new());
+
+/// Adds components that were found at run time; all of them, or none.
+///
+/// # Errors
+/// [`crate::Error::Input`] when a component of this program, or another one of its kind, bears a name already.
+pub fn register_all(infos: Vec<ComponentInfo>) -> crate::Result<Vec<&'static ComponentInfo>> {
+    let mut found = FOUND.write().unwrap_or_else(PoisonError::into_inner);
+    for (i, info) in infos.iter().enumerate() {
+        free(info, &found)?;
+        if infos[..i]
+            .iter()
+            .any(|other| (other.kind, other.name) == (info.kind, info.name))
+        {
+            return Err(crate::Error::Input(format!("{info:?} is there twice")));
+        }
+    }
+    let infos: Vec<&'static ComponentInfo> = infos.into_iter().map(|i| &*Box::leak(Box::new(i))).collect();
+    found.extend(&infos);
+    Ok(infos)
+}
+
+/// Refuses a name that is taken.
+fn free(info: &ComponentInfo, found: &[&'static ComponentInfo]) -> crate::Result<()> {
+    let mut linked = inventory::iter::<ComponentInfo>.into_iter();
+    let owner = linked.find(|c| c.name == info.name).or_else(|| {
+        let mut found = found.iter().copied();
+        found.find(|c| (c.kind, c.name) == (info.kind, info.name))
+    });
+    if let Some(owner) = owner {
+        let whose = if owner.is_found() {
+            format!(
+                "of {}",
+                owner.origin.split(' ').take(2).collect::<Vec<_>>().join(" ")
+            )
+        } else {
+            "of szar itself".into()
+        };
+        return Err(crate::Error::Input(format!(
+            "there is a component of that name already: {owner:?}, {whose}"
+        )));
+    }
+    Ok(())
+}
+
+/// Options as serde finds them: blocks of components that plugins own are handed to the stand-in that knows plugins,
+/// `{type: plugin, component: NAME, options: {...}}`.
+pub(crate) fn for_serde(mut value: Value) -> Value {
+    let found = FOUND.read().unwrap_or_else(PoisonError::into_inner);
+    if !found.is_empty() {
+        hand_over(&mut value, &found);
+    }
+    value
+}
+
+fn hand_over(value: &mut Value, found: &[&'static ComponentInfo]) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| hand_over(item, found)),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(|field| hand_over(field, found));
+            let Some(name) = fields.get("type").and_then(Value::as_str).map(str::to_owned) else {
+                return;
+            };
+            if found.iter().any(|c| c.name == name) {
+                fields.shift_remove("type");
+                let options = std::mem::take(fields);
+                *value = serde_json::json!({ "type": PLUGIN, "component": name, "options": options });
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Writes beside the `type` of every component of a plugin what it is, so that a digest notices another one of that name.
+pub(crate) fn name_origins(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(name_origins),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(name_origins);
+            let found = FOUND.read().unwrap_or_else(PoisonError::into_inner);
+            let name = fields.get("type").and_then(Value::as_str);
+            let origin = name
+                .and_then(|name| found.iter().find(|c| c.name == name))
+                .map(|c| c.origin);
+            if let Some(origin) = origin {
+                fields.insert("origin".into(), origin.into());
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The name of the stand-in for components of plugins, in each kind.
+pub const PLUGIN: &str = "plugin";
+
 /// All registered components, sorted by kind and name.
 pub fn all() -> Vec<&'static ComponentInfo> {
     let mut list: Vec<_> = inventory::iter::<ComponentInfo>.into_iter().collect();
+    list.extend(FOUND.read().unwrap_or_else(PoisonError::into_inner).iter());
     list.sort_by_key(|c| (c.kind, c.name));
     list
 }

@@ -64,7 +64,7 @@ impl<'a> Checker<'a> {
             let field = join(path, key);
             !self.problems.iter().any(|p| is_within(&p.field, &field))
         });
-        let options = serde_path_to_error::deserialize(rest.to_value()).ok()?;
+        let options = serde_path_to_error::deserialize(registry::for_serde(rest.to_value())).ok()?;
         Some(Part {
             options,
             whole: false,
@@ -197,7 +197,7 @@ impl<'a> Checker<'a> {
 
     /// The last word: serde, with the path of what it refuses.
     fn deserialise<T: DeserializeOwned>(&mut self, path: &str, node: &Node) -> Option<T> {
-        let value = node.to_value();
+        let value = registry::for_serde(node.to_value());
         match serde_path_to_error::deserialize::<_, T>(&value) {
             Ok(built) => Some(built),
             Err(error) => {

@@ -186,9 +186,6 @@ impl Plain {
         problems.check(kebab, "name", || {
             format!("`{name}` is no kebab-case name: small letters and digits, `-` between words")
         });
-        problems.check(self.plugins.is_empty(), "plugins", || {
-            "dynamic libraries cannot be loaded by this version of szar; remove the entry".into()
-        });
         problems.check(self.threads != Some(0), "threads", || {
             "must be at least 1, got 0".into()
         });

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::pipeline::Pipeline;
 use super::tree::parts;
 use super::{emit, interpolate};
-use crate::Result;
+use crate::{Result, registry};
 
 /// Top-level fields that change no result.
 const WITHOUT_EFFECT: [&str; 1] = ["output"];
@@ -52,7 +52,9 @@ impl Resolved {
             .filter(|(key, _)| wanted(key))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
-        let digest = Sha256::digest(Value::Object(kept).to_string());
+        let mut kept = Value::Object(kept);
+        registry::name_origins(&mut kept);
+        let digest = Sha256::digest(kept.to_string());
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 

@@ -1,6 +1,7 @@
 //! Classes: their ids in the dataset, their columns in the logits, and which are seen.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +26,8 @@ pub struct Column(pub usize);
 /// Classes in ascending id, so that the order of the columns never depends on a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassList {
-    ids: Vec<ClassId>,
-    names: Vec<String>,
+    ids: Arc<[ClassId]>,
+    names: Arc<[String]>,
 }
 
 impl ClassList {
@@ -47,7 +48,10 @@ impl ClassList {
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(twice(&format!("`{}`", pair[0])));
         }
-        Ok(Self { ids, names })
+        Ok(Self {
+            ids: ids.into(),
+            names: names.into(),
+        })
     }
 
     /// Classes numbered from 0 in the order of their names.
@@ -61,6 +65,11 @@ impl ClassList {
     /// How many classes there are; C.
     pub fn len(&self) -> usize {
         self.ids.len()
+    }
+
+    /// Is it a copy of this very list, so that a comparison can be saved? Equal lists need not be.
+    pub fn is_copy_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.ids, &other.ids) && Arc::ptr_eq(&self.names, &other.names)
     }
 
     /// True when there is no class.
@@ -181,8 +190,11 @@ impl ClassSplit {
             .map(|(i, n)| (i, n.to_owned()))
             .collect();
         both.sort();
-        let (ids, names) = both.into_iter().unzip();
-        ClassList { ids, names }
+        let (ids, names): (Vec<_>, Vec<_>) = both.into_iter().unzip();
+        ClassList {
+            ids: ids.into(),
+            names: names.into(),
+        }
     }
 }
 

@@ -36,6 +36,24 @@ impl SeenLabels {
         })
     }
 
+    /// Labels that were made by [`Self::new`] on the other side of a boundary: `columns` `[n]` i64 of the seen `classes`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when a column lies outside the classes; [`Error::Shape`] when there are several axes.
+    pub fn of_columns(columns: Tensor, classes: ClassList) -> Result<Self> {
+        crate::shape::expect("labels", &columns, [None])?;
+        let known = crate::host::to_i64(&columns)?
+            .iter()
+            .all(|c| usize::try_from(*c).is_ok_and(|c| c < classes.len()));
+        if !known {
+            return Err(Error::Input(format!(
+                "labels must be columns of {} classes",
+                classes.len()
+            )));
+        }
+        Ok(Self { columns, classes })
+    }
+
     /// `[n]` i64, columns of [`Self::classes`].
     pub fn columns(&self) -> &Tensor {
         &self.columns

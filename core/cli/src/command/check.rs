@@ -25,7 +25,8 @@ pub struct Args {
 pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for path in &args.configs {
-        match szar_core::config::load(path, &args.overrides) {
+        let prepared = szar_plugin_host::prepare(path, &args.overrides);
+        match prepared.and_then(|()| szar_core::config::load(path, &args.overrides)) {
             Ok(resolved) if output.json => output.json(&resolved.value)?,
             Ok(resolved) if args.resolved => output.result(&resolved.to_yaml()?)?,
             Ok(_) => output.say(&format!("{}: fine", path.display())),

@@ -1,6 +1,7 @@
 //! `szar describe`.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -17,10 +18,14 @@ pub struct Args {
     /// Print the JSON schema of its options, for editors.
     #[arg(long)]
     schema: bool,
+    /// Load this plugin first, beside those of the search path; may be given often.
+    #[arg(long = "plugin", value_name = "FILE")]
+    plugins: Vec<PathBuf>,
 }
 
 /// Describes a component; a name that several kinds bear describes each.
 pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
+    super::list::plugins(&args.plugins)?;
     let found = registry::named(&args.component);
     if found.is_empty() {
         return Err(Error::unknown(
@@ -44,6 +49,10 @@ fn page(info: &ComponentInfo) -> String {
     let mut text = format!("{} `{}`\n  {}\n", info.kind, info.name, info.summary);
     if !info.paper.is_empty() {
         let _ = writeln!(text, "  {}", info.paper);
+    }
+    if !info.origin.is_empty() {
+        let words = info.origin.split(' ').take(3).collect::<Vec<_>>().join(" ");
+        let _ = writeln!(text, "  {words}");
     }
     let _ = writeln!(text, "\noptions");
     for field in szar_core::config::fields(info) {

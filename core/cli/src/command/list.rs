@@ -1,6 +1,7 @@
 //! `szar list`.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -13,6 +14,18 @@ use crate::output::Output;
 pub struct Args {
     /// Only this kind: dataset, preprocessor, encoder, semantics, text-encoder, aligner, adapter, gate.
     kind: Option<String>,
+    /// Load this plugin first, beside those of the search path; may be given often.
+    #[arg(long = "plugin", value_name = "FILE")]
+    plugins: Vec<PathBuf>,
+}
+
+/// Loads plugins, those of the search path first.
+pub(super) fn plugins(files: &[PathBuf]) -> Result<()> {
+    szar_plugin_host::load_found();
+    for file in files {
+        let _ = szar_plugin_host::load(file)?;
+    }
+    Ok(())
 }
 
 /// Lists the registered components.
@@ -28,6 +41,7 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
         )
         .into());
     }
+    plugins(&args.plugins)?;
     let wanted: Vec<_> = registry::all()
         .into_iter()
         .filter(|c| args.kind.as_ref().is_none_or(|k| word(c.kind) == *k))

@@ -34,7 +34,10 @@ pub struct Args {
 
 /// Runs pipelines and prints their summaries. All are judged before any is run.
 pub fn run(args: &Args, output: &Output, cancel: &Cancel) -> Result<ExitCode> {
-    let load = |config: &PathBuf| szar_core::config::load(config, &args.overrides);
+    let load = |config: &PathBuf| {
+        szar_plugin_host::prepare(config, &args.overrides)?;
+        szar_core::config::load(config, &args.overrides)
+    };
     let pipelines = args.configs.iter().map(load).collect::<Result<Vec<_>, _>>()?;
     if args.out.is_some() && pipelines.len() > 1 {
         let why = "`--out` names the folder of one run; several go to `output` (`--set output=DIR`)";

@@ -1,0 +1,157 @@
+//! Semantic providers, text encoders and gates of the other side.
+
+use std::collections::BTreeMap;
+
+use szar_core::{ClassList, GateEvidence, GzslGate, Result, SemanticAnchors, SemanticProvider, TextEncoder};
+use tch::{Device, Kind, Tensor};
+
+use super::{Asked, Handle, json};
+use crate::out::Collected;
+
+/// A semantic provider that answers by name.
+#[derive(Debug)]
+pub struct ForeignSemantics {
+    handle: Handle,
+    device: Device,
+}
+
+impl ForeignSemantics {
+    /// Wraps an object; its anchors belong on `device`.
+    pub fn new(handle: Handle, device: Device) -> Self {
+        Self { handle, device }
+    }
+}
+
+impl SemanticProvider for ForeignSemantics {
+    fn anchors(&mut self, classes: &ClassList) -> Result<SemanticAnchors> {
+        let text = json(classes)?;
+        let asked = Asked {
+            json: &text,
+            ..Asked::default()
+        };
+        let mut answer = self.handle.must("anchors", &asked)?;
+        let granularities: Vec<_> = self.handle.json("anchors", &answer)?;
+        let want = [Some(classes.len() as i64), Some(granularities.len() as i64), None];
+        let values = answer.tensor("anchors").map(|t| t.to_device(self.device));
+        let values = self.handle.who.checked("anchors", values, want, self.device)?;
+        SemanticAnchors::new(values, granularities, classes.clone())
+    }
+}
+
+/// A text encoder that answers by name.
+#[derive(Debug)]
+pub struct ForeignTexts {
+    handle: Handle,
+    width: i64,
+    fingerprint: String,
+}
+
+impl ForeignTexts {
+    /// Wraps an object.
+    ///
+    /// # Errors
+    /// When it does not say how wide its vectors are, and what they depend on.
+    pub fn new(handle: Handle) -> Result<Self> {
+        let width = handle.must("width", &Asked::default())?;
+        let fingerprint = handle.must("fingerprint", &Asked::default())?;
+        Ok(Self {
+            width: handle.json("width", &width)?,
+            fingerprint: handle.json("fingerprint", &fingerprint)?,
+            handle,
+        })
+    }
+}
+
+impl TextEncoder for ForeignTexts {
+    fn width(&self) -> i64 {
+        self.width
+    }
+
+    fn encode(&mut self, texts: &[String]) -> Result<Tensor> {
+        let text = json(&texts)?;
+        let asked = Asked {
+            json: &text,
+            ..Asked::default()
+        };
+        let vectors = self.handle.must("encode", &asked)?.tensor("vectors");
+        let device = vectors.as_ref().map_or(Device::Cpu, Tensor::device);
+        let want = [Some(texts.len() as i64), Some(self.width)];
+        self.handle.who.checked("encode", vectors, want, device)
+    }
+
+    fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+}
+
+/// A gate that answers by name.
+#[derive(Debug)]
+pub struct ForeignGate {
+    handle: Handle,
+}
+
+impl ForeignGate {
+    /// Wraps an object.
+    pub fn new(handle: Handle) -> Self {
+        Self { handle }
+    }
+
+    fn ask(&self, method: &str, evidence: &GateEvidence) -> Result<Option<Collected>> {
+        let text = json(&(evidence.seen, evidence.unseen))?;
+        let mut tensors = vec![("logits", &evidence.scores.logits)];
+        tensors.extend(evidence.encoder_logits.map(|logits| ("encoder_logits", logits)));
+        let asked = Asked {
+            json: &text,
+            tensors: &tensors,
+            ..Asked::default()
+        };
+        self.handle.call(method, &asked)
+    }
+
+    fn must(&self, method: &str, evidence: &GateEvidence) -> Result<Collected> {
+        let answer = self.ask(method, evidence)?;
+        answer.ok_or_else(|| self.handle.who.error(method, "has no such method"))
+    }
+
+    /// One value per sample.
+    fn each(&self, method: &str, name: &str, evidence: &GateEvidence) -> Result<Tensor> {
+        let values = self.must(method, evidence)?.tensor(name);
+        let values = values.map(|t| {
+            if t.kind() == Kind::Bool {
+                t.to_kind(Kind::Float)
+            } else {
+                t
+            }
+        });
+        let logits = &evidence.scores.logits;
+        let want = [logits.size().first().copied()];
+        self.handle.who.checked(method, values, want, logits.device())
+    }
+}
+
+impl GzslGate for ForeignGate {
+    fn fit(&mut self, validation: &GateEvidence) -> Result<BTreeMap<String, f64>> {
+        let answer = self.must("fit", validation)?;
+        self.handle.json("fit", &answer)
+    }
+
+    fn takes_for_seen(&self, evidence: &GateEvidence) -> Result<Tensor> {
+        Ok(self.each("takes_for_seen", "seen", evidence)?.to_kind(Kind::Bool))
+    }
+
+    fn unseen_score(&self, evidence: &GateEvidence) -> Result<Tensor> {
+        self.each("unseen_score", "score", evidence)
+    }
+
+    fn seen_logits(&self, evidence: &GateEvidence) -> Result<Tensor> {
+        let logits = &evidence.scores.logits;
+        let Some(mut answer) = self.ask("seen_logits", evidence)? else {
+            let columns: Vec<i64> = evidence.seen.iter().map(|c| c.0 as i64).collect();
+            return Ok(logits.index_select(1, &Tensor::from_slice(&columns).to_device(logits.device())));
+        };
+        let want = [logits.size().first().copied(), Some(evidence.seen.len() as i64)];
+        self.handle
+            .who
+            .checked("seen_logits", answer.tensor("logits"), want, logits.device())
+    }
+}

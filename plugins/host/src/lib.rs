@@ -1,0 +1,28 @@
+//! Plugins: found, loaded, checked, and registered beside the built-in components.
+//!
+//! A plugin is never unloaded: its tables, texts and code stay valid as long as the process lives.
+#![expect(unsafe_code, reason = "loads libraries and calls what they export")]
+
+mod host;
+mod library;
+mod search;
+mod standin;
+
+use std::path::Path;
+
+use szar_core::Result;
+
+pub use library::{Loaded, load, loaded};
+pub use search::{SEARCH_PATH, load_found, user_folder};
+
+/// Loads the plugins that a configuration names, and those of the search path.
+///
+/// # Errors
+/// When the configuration cannot be read, or a plugin that it names cannot be loaded.
+pub fn prepare(config: &Path, overrides: &[String]) -> Result<()> {
+    load_found();
+    for path in szar_core::config::plugins(config, overrides)? {
+        let _ = load(&path).map_err(|e| e.context(format!("`plugins` of {}", config.display())))?;
+    }
+    Ok(())
+}

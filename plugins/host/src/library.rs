@@ -1,0 +1,366 @@
+//! One library: opened, checked, its components registered.
+
+use std::ffi::c_void;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use sha2::{Digest, Sha256};
+use szar_core::{ComponentInfo, ComponentKind, Error, Result, registry};
+use szar_plugin_abi::{self as abi, Components, Entry, Object, Plugin, Str};
+use szar_plugin_bridge::import::{Listed, Who};
+use szar_plugin_bridge::{Collector, LIBTORCH, aoti_torch_abi_version};
+
+use crate::host::HOST;
+
+/// A plugin that was loaded; it stays for ever.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The file, canonical.
+    pub path: PathBuf,
+    /// SHA-256 of the file, hex.
+    pub sha256: String,
+    /// What it brings.
+    pub components: Vec<&'static ComponentInfo>,
+    pub(crate) table: &'static Components,
+    plugin: &'static Plugin,
+}
+
+static LOADED: Mutex<Vec<&'static Loaded>> = Mutex::new(Vec::new());
+
+/// The plugins so far, in the order they were loaded.
+pub fn loaded() -> Vec<&'static Loaded> {
+    LOADED.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// The table of an extension.
+///
+/// # Safety
+/// The plugin answers `id` with a table of type `T` or null, as the boundary says.
+unsafe fn extension<T>(plugin: &'static Plugin, id: &str) -> Option<&'static T> {
+    // SAFETY: promised by the caller; tables are static.
+    unsafe {
+        let table: *const c_void = (plugin.extension)(Str::new(id));
+        table.cast::<T>().as_ref()
+    }
+}
+
+impl Loaded {
+    /// The table of an extension; its type is the one that `abi` names beside the id.
+    ///
+    /// # Safety
+    /// As [`extension`].
+    pub(crate) unsafe fn table<T>(&self, id: &str) -> Option<&'static T> {
+        // SAFETY: promised by the caller.
+        unsafe { extension(self.plugin, id) }
+    }
+
+    /// Whose, for messages.
+    pub(crate) fn who(&self, kind: ComponentKind, name: &str) -> Arc<Who> {
+        Arc::new(Who {
+            plugin: self.name.clone(),
+            component: format!("{kind} `{name}`"),
+        })
+    }
+}
+
+/// Loads a plugin and registers its components; one that is loaded already is given as it is.
+///
+/// # Errors
+/// [`Error::Format`] with every reason why it cannot be used here, and what to do; [`Error::Io`] when it cannot be read.
+pub fn load(path: &Path) -> Result<&'static Loaded> {
+    let mut all = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = path.canonicalize().map_err(|e| Error::read(path, e))?;
+    if let Some(known) = all.iter().find(|known| known.path == path) {
+        return Ok(known);
+    }
+    let bytes = read(&path)?;
+    let plugin = open(&path, &bytes)?;
+    let (name, version) = judge(&path, plugin)?;
+    if let Some(other) = all.iter().find(|other| other.name == name) {
+        let why = format!(
+            "this is a plugin `{name}`, and so is {}; load one of them, or build one under another name",
+            other.path.display()
+        );
+        return Err(Error::format(&path, None, why));
+    }
+    let table = begin(&path, plugin)?;
+    let components = list(&path, plugin, table)?;
+    let sha256: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let registered = register(&path, &name, &version, &sha256, components)?;
+    tracing::info!(
+        "plugin `{name}` {version}: {} component(s), {}",
+        registered.len(),
+        path.display()
+    );
+    let new: &'static Loaded = Box::leak(Box::new(Loaded {
+        name,
+        version,
+        path,
+        sha256,
+        components: registered,
+        table,
+        plugin,
+    }));
+    all.push(new);
+    Ok(new)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let metadata = std::fs::metadata(path).map_err(|e| Error::read(path, e))?;
+    if metadata.is_dir() {
+        let why = format!(
+            "is a folder, expected a library; name the file in it, or put the folder into {}",
+            crate::SEARCH_PATH
+        );
+        return Err(Error::format(path, None, why));
+    }
+    let open_to_others = |metadata: &std::fs::Metadata| {
+        std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o002 != 0
+    };
+    let folder = path.parent().and_then(|folder| std::fs::metadata(folder).ok());
+    let sticky = |metadata: &std::fs::Metadata| {
+        std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o1000 != 0
+    };
+    if open_to_others(&metadata) || folder.is_some_and(|f| open_to_others(&f) && !sticky(&f)) {
+        tracing::warn!(
+            "{} can be replaced by any user of this machine, and szar runs what is in it; `chmod o-w` it and its folder",
+            path.display()
+        );
+    }
+    std::fs::read(path).map_err(|e| Error::read(path, e))
+}
+
+fn open(path: &Path, bytes: &[u8]) -> Result<&'static Plugin> {
+    let bad = |why: String| Error::format(path, None, why);
+    if !bytes.starts_with(b"\x7fELF") && !bytes.starts_with(&[0xcf, 0xfa, 0xed, 0xfe]) {
+        let found = match bytes.is_empty() {
+            true => "an empty file",
+            false => "something else",
+        };
+        return Err(bad(format!("is no dynamic library of this system: {found}")));
+    }
+    // SAFETY: runs the library's initialisers, which is what naming it as a plugin asks for.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|error| {
+        let text = error.to_string();
+        let advice =
+            match text.contains("libtorch") || text.contains("libc10") || text.contains("undefined symbol") {
+                true => format!("; build it against libtorch {LIBTORCH}, the one szar uses"),
+                false => String::new(),
+            };
+        bad(format!("cannot be loaded: {text}{advice}"))
+    })?;
+    // SAFETY: the symbol, if it is there, is the function that the boundary defines.
+    let entry = unsafe { library.get::<Entry>(abi::ENTRY.as_bytes()) };
+    let entry = *entry.map_err(|_| {
+        bad(format!(
+            "exports no `{}`: it is no plugin of szar; a Rust plugin ends in `szar_plugin::export!()`",
+            abi::ENTRY
+        ))
+    })?;
+    // Never unloaded: what it gave may be anywhere.
+    std::mem::forget(library);
+    // SAFETY: as the boundary says: a static table or null.
+    unsafe { entry().as_ref() }.ok_or_else(|| bad(format!("`{}` gave null", abi::ENTRY)))
+}
+
+/// Name and version of a plugin that fits this host.
+fn judge(path: &Path, plugin: &'static Plugin) -> Result<(String, String)> {
+    let mut reasons = Vec::new();
+    if plugin.major != abi::MAJOR {
+        reasons.push(format!(
+            "it was built for version {} of the plugin boundary, this szar has {}; build it against szar {}",
+            plugin.major,
+            abi::MAJOR,
+            env!("CARGO_PKG_VERSION")
+        ));
+        // Nothing else of it can be understood.
+        return Err(refused(path, "", &reasons));
+    }
+    if plugin.size < size_of::<Plugin>() {
+        reasons.push(format!(
+            "its table has {} bytes, expected {} at least; build it anew",
+            plugin.size,
+            size_of::<Plugin>()
+        ));
+        return Err(refused(path, "", &reasons));
+    }
+    // SAFETY: static texts.
+    let texts = unsafe { (plugin.name.get(), plugin.version.get(), plugin.libtorch.get()) };
+    let (Some(name), Some(version), Some(libtorch)) = texts else {
+        return Err(refused(
+            path,
+            "",
+            &["its name or version is not UTF-8".to_owned()],
+        ));
+    };
+    if name.is_empty() {
+        reasons.push("it has no name".into());
+    }
+    if !libtorch.is_empty() && libtorch != LIBTORCH {
+        reasons.push(format!(
+            "it was built for libtorch {libtorch}, this szar uses {LIBTORCH}; build it with LIBTORCH pointing at the same"
+        ));
+    }
+    if let Some(address) = plugin.libtorch_abi {
+        // SAFETY: a function without arguments.
+        let theirs = unsafe { address() };
+        if theirs != aoti_torch_abi_version as *const () as u64 {
+            reasons.push(
+                "it brings a libtorch of its own into the process, and tensors cannot be shared between two; link it \
+                 dynamically with the one szar uses (`szar doctor` says which)"
+                    .into(),
+            );
+        }
+    }
+    match reasons.is_empty() {
+        true => Ok((name.to_owned(), version.to_owned())),
+        false => Err(refused(path, name, &reasons)),
+    }
+}
+
+fn refused(path: &Path, name: &str, reasons: &[String]) -> Error {
+    let who = if name.is_empty() {
+        String::new()
+    } else {
+        format!(" `{name}`")
+    };
+    Error::format(
+        path,
+        None,
+        format!("this plugin{who} cannot be used: {}", reasons.join("; ")),
+    )
+}
+
+fn begin(path: &Path, plugin: &'static Plugin) -> Result<&'static Components> {
+    // SAFETY: a valid plugin of this major version.
+    let failed = Collector::default().run(|out| unsafe { (plugin.start)(&raw const HOST, out) });
+    if let Err(failure) = failed {
+        return Err(refused(
+            path,
+            "",
+            &[format!("it could not start: {}", failure.words())],
+        ));
+    }
+    // SAFETY: the id names this type.
+    let table = unsafe { extension::<Components>(plugin, abi::COMPONENTS) };
+    let table = table.filter(|t| t.size >= size_of::<Components>() && !t.config.is_null());
+    table.ok_or_else(|| {
+        refused(
+            path,
+            "",
+            &[format!("it lacks the functions of `{}`", abi::COMPONENTS)],
+        )
+    })
+}
+
+/// Ids of the tables that a kind needs.
+pub(crate) fn needs(kind: ComponentKind) -> Option<&'static str> {
+    match kind {
+        ComponentKind::Dataset => Some(abi::DATASET),
+        ComponentKind::Encoder => Some(abi::ENCODER),
+        ComponentKind::Semantics | ComponentKind::TextEncoder | ComponentKind::Gate => Some(abi::OBJECT),
+        ComponentKind::Aligner => Some(abi::ALIGNER),
+        ComponentKind::Adapter => Some(abi::ADAPTER),
+        ComponentKind::Preprocessor | ComponentKind::Augmentation => None,
+    }
+}
+
+/// Is the table of a kind there, and whole?
+fn is_whole(plugin: &'static Plugin, kind: ComponentKind) -> bool {
+    let Some(id) = needs(kind) else { return false };
+    let object = |table: *const Object| {
+        // SAFETY: null or a static table.
+        unsafe { table.as_ref() }.is_some_and(|t| t.size >= size_of::<Object>())
+    };
+    // SAFETY: each id names its type.
+    unsafe {
+        match kind {
+            ComponentKind::Dataset => extension::<abi::Dataset>(plugin, id)
+                .is_some_and(|t| t.size >= size_of::<abi::Dataset>() && object(t.object)),
+            ComponentKind::Encoder => extension::<abi::Encoder>(plugin, id)
+                .is_some_and(|t| t.size >= size_of::<abi::Encoder>() && object(t.object)),
+            ComponentKind::Aligner => extension::<abi::Aligner>(plugin, id)
+                .is_some_and(|t| t.size >= size_of::<abi::Aligner>() && object(t.object)),
+            ComponentKind::Adapter => extension::<abi::Adapter>(plugin, id)
+                .is_some_and(|t| t.size >= size_of::<abi::Adapter>() && object(t.object)),
+            _ => extension::<Object>(plugin, id).is_some_and(|t| object(t)),
+        }
+    }
+}
+
+fn list(path: &Path, plugin: &'static Plugin, table: &'static Components) -> Result<Vec<Listed>> {
+    let refuse = |why: String| refused(path, "", &[why]);
+    // SAFETY: a table of this type.
+    let answer = Collector::default().run(|out| unsafe { (table.list)(out) });
+    let answer =
+        answer.map_err(|failure| refuse(format!("it could not list its components: {}", failure.words())))?;
+    let listed: Vec<Listed> = answer
+        .json()
+        .map_err(|why| refuse(format!("its list of components: {why}")))?;
+    if listed.is_empty() {
+        return Err(refuse(
+            "it registers no component; one registers by `inventory::submit!` in the library itself".into(),
+        ));
+    }
+    for one in &listed {
+        let what = format!("{} `{}`", one.kind, one.name);
+        let kebab = one.name.split('-').all(|w| {
+            !w.is_empty()
+                && w.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        });
+        if !kebab {
+            return Err(refuse(format!(
+                "{what} bears no name for YAML: small letters and digits, `-` between words"
+            )));
+        }
+        if !is_whole(plugin, one.kind) {
+            let id = needs(one.kind).unwrap_or("(components of this kind cannot be plugins)");
+            return Err(refuse(format!("{what} lacks the functions of `{id}`")));
+        }
+        if let Err(error) = jsonschema::validator_for(&one.schema) {
+            return Err(refuse(format!("the JSON schema of {what} is broken: {error}")));
+        }
+        if !one.defaults.is_object() {
+            return Err(refuse(format!("the defaults of {what} are no JSON object")));
+        }
+    }
+    Ok(listed)
+}
+
+fn register(
+    path: &Path,
+    name: &str,
+    version: &str,
+    sha256: &str,
+    listed: Vec<Listed>,
+) -> Result<Vec<&'static ComponentInfo>> {
+    let info = |one: Listed| {
+        let origin = format!("plugin {name} {version} {sha256}");
+        ComponentInfo::found(
+            one.kind,
+            &one.name,
+            &one.summary,
+            &one.paper,
+            &origin,
+            one.schema,
+            one.defaults,
+        )
+    };
+    let infos: Vec<_> = listed.into_iter().map(info).collect();
+    registry::register_all(infos).map_err(|error| {
+        refused(
+            path,
+            name,
+            &[format!("{error}; rename the component or load one of the two")],
+        )
+    })
+}
