@@ -37,10 +37,7 @@ impl Axes {
             axes.push(letter);
         }
         match needed.chars().find(|letter| !axes.contains(letter)) {
-            Some(missing) => Err(format!(
-                "`{text}` lacks axis `{missing}` ({})",
-                meaning(missing)
-            )),
+            Some(missing) => Err(format!("`{text}` lacks axis `{missing}` ({})", meaning(missing))),
             None => Ok(Self(axes)),
         }
     }

@@ -149,7 +149,10 @@ impl EncoderConfig for TorchScriptConfig {
         let method = &self.method;
         let named = !method.is_empty() && method.chars().all(word);
         problems.check(named, "method", || format!("`{method}` is no name of a method"));
-        for (field, axes) in [("layout", self.input_axes()), ("output_layout", self.output_axes())] {
+        for (field, axes) in [
+            ("layout", self.input_axes()),
+            ("output_layout", self.output_axes()),
+        ] {
             if let Err(why) = axes {
                 problems.add(field, why);
             }

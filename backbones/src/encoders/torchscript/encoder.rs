@@ -180,7 +180,10 @@ impl TorchScript {
             't' => (self.spec.frames, "set `frames` to what the module gives"),
             'v' => (self.spec.joints, "set `joints` to what the module gives"),
             'm' => (self.persons, "as many as it was given"),
-            _ => (rows, "as many as it was given; a trace may have kept the size of its example"),
+            _ => (
+                rows,
+                "as many as it was given; a trace may have kept the size of its example",
+            ),
         };
         let map = self.take(result, "output", self.config.output.as_ref(), &self.gives, want)?;
         if self.gives.has('m') {

@@ -80,7 +80,9 @@ impl Module {
         let theirs = state.get(FINGERPRINT).map(|t| t.to_device(Device::Cpu));
         match theirs {
             None => Err(Error::Missing(format!("`{FINGERPRINT}`"))),
-            Some(theirs) if theirs.size() == own.size() && theirs.kind() == own.kind() && theirs.equal(&own) => {
+            Some(theirs)
+                if theirs.size() == own.size() && theirs.kind() == own.kind() && theirs.equal(&own) =>
+            {
                 Ok(())
             }
             Some(_) => Err(Error::Input(format!(

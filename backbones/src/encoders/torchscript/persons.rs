@@ -68,7 +68,9 @@ impl Persons {
     pub(super) fn mean_of_all(&self, of: &Tensor) -> Tensor {
         let mut shape = vec![-1, self.persons as i64];
         shape.resize(of.dim(), 1);
-        let counted = Tensor::from_slice(&self.counted).to_device(of.device()).view(&*shape);
+        let counted = Tensor::from_slice(&self.counted)
+            .to_device(of.device())
+            .view(&*shape);
         // Chosen, not multiplied: what is not finite in an absent person stays out.
         self.weighted(&of.where_self(&counted, &Tensor::zeros_like(of)))
     }

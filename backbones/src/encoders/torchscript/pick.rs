@@ -62,12 +62,7 @@ fn find(value: &IValue, steps: &[&str]) -> Result<Tensor, String> {
 
 fn at<'a, T>(list: &'a [T], step: &str, whole: &IValue) -> Result<&'a T, String> {
     let found = step.parse::<usize>().ok().and_then(|index| list.get(index));
-    found.ok_or_else(|| {
-        format!(
-            "is {}, counted from 0, and has no result `{step}`",
-            words(whole)
-        )
-    })
+    found.ok_or_else(|| format!("is {}, counted from 0, and has no result `{step}`", words(whole)))
 }
 
 fn entry<'a>(pairs: &'a [(IValue, IValue)], step: &str) -> Result<&'a IValue, String> {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use szar_core::config::{Pipeline, Resolved};
 use szar_core::{
-    Aligner, BuildContext, Cancel, EncoderSpec, Error, FitContext, FitSummary, InputSpec, Progress, Requirements, Result,
-    Seed, SeenFeatures, SeenSet, SemanticAnchors, SemanticProvider, SkeletonEncoder,
+    Aligner, BuildContext, Cancel, EncoderSpec, Error, FitContext, FitSummary, InputSpec, Progress,
+    Requirements, Result, Seed, SeenFeatures, SeenSet, SemanticAnchors, SemanticProvider, SkeletonEncoder,
 };
 
 use crate::data::{Data, Part};

@@ -33,7 +33,10 @@ fn files_that_are_no_module_are_refused() {
     for bytes in [b"".as_slice(), b"no module", b"PK\x03\x04", b"\x80\x02}q\x00."] {
         std::fs::write(&path, bytes).unwrap();
         let text = refusal(&path, json!({}));
-        assert!(text.contains("not a whole TorchScript archive (") && text.contains("\n\nhint: "), "{text}");
+        assert!(
+            text.contains("not a whole TorchScript archive (") && text.contains("\n\nhint: "),
+            "{text}"
+        );
         assert_eq!(text.lines().count(), 3, "{text}");
     }
     // A state dict is a zip archive with tensors, and no program.
@@ -55,7 +58,10 @@ fn an_archive_cut_anywhere_is_refused() {
 #[test]
 fn calls_that_do_not_fit_are_refused() {
     let method = said("Tensor", POOLED, json!({"method": "extract"}));
-    assert!(method.starts_with("method `extract`: ") && method.contains("not defined"), "{method}");
+    assert!(
+        method.starts_with("method `extract`: ") && method.contains("not defined"),
+        "{method}"
+    );
     let many = said("Tensor", POOLED, json!({"inputs": ["joints", "frames"]}));
     assert!(many.contains("received 3") && many.contains("Tensor x"), "{many}");
     let folder = tempfile::tempdir().unwrap();
@@ -85,7 +91,10 @@ fn results_that_are_not_there_are_refused() {
         "return {\"features\": x, \"logits\": x}",
         json!({"output": "feature"}),
     );
-    assert!(dict.ends_with("is a dict of 2, unknown key `feature`; did you mean `features`?"), "{dict}");
+    assert!(
+        dict.ends_with("is a dict of 2, unknown key `feature`; did you mean `features`?"),
+        "{dict}"
+    );
 }
 
 #[test]
@@ -99,19 +108,44 @@ fn results_of_another_form_are_refused() {
         form(POOLED, json!({"channels": 64})),
         "method `forward`, `output`: has 3 channels (shape [2, 3]), expected 64: set `channels` to what the module gives"
     );
-    let frames = form("return torch.mean(x, [4])", json!({"output_layout": "nctv", "channels": 3, "frames": 2}));
-    assert!(frames.contains("has 6 frames") && frames.contains("set `frames`"), "{frames}");
-    let joints = form("return torch.mean(x, [4])", json!({"output_layout": "nctv", "channels": 3, "joints": 2}));
+    let frames = form(
+        "return torch.mean(x, [4])",
+        json!({"output_layout": "nctv", "channels": 3, "frames": 2}),
+    );
+    assert!(
+        frames.contains("has 6 frames") && frames.contains("set `frames`"),
+        "{frames}"
+    );
+    let joints = form(
+        "return torch.mean(x, [4])",
+        json!({"output_layout": "nctv", "channels": 3, "joints": 2}),
+    );
     assert!(joints.contains("has 5 joints"), "{joints}");
     let kind = form("return torch.argmax(x, 1)", json!({"channels": 3}));
-    assert!(kind.ends_with("is a tensor of kind Int64, expected dense floating point"), "{kind}");
-    let sparse = form("return torch.to_sparse(torch.mean(x, [2, 3, 4]), 2)", json!({"channels": 3}));
+    assert!(
+        kind.ends_with("is a tensor of kind Int64, expected dense floating point"),
+        "{kind}"
+    );
+    let sparse = form(
+        "return torch.to_sparse(torch.mean(x, [2, 3, 4]), 2)",
+        json!({"channels": 3}),
+    );
     assert!(sparse.contains("sparse"), "{sparse}");
-    let persons = form("return torch.slice(x, 4, 0, 1)", json!({"channels": 3, "output_layout": "nctvm"}));
+    let persons = form(
+        "return torch.slice(x, 4, 0, 1)",
+        json!({"channels": 3, "output_layout": "nctvm"}),
+    );
     assert!(persons.contains("has 1 persons"), "{persons}");
     let body = "return (torch.mean(x, [2, 3, 4]), torch.mean(x, [1, 2, 3]))";
-    let logits = said("Tuple[Tensor, Tensor]", body, json!({"channels": 3, "output": 0, "logits": 1}));
-    assert!(logits.contains("`logits` 1: has 2 channels") && logits.contains("expected 3"), "{logits}");
+    let logits = said(
+        "Tuple[Tensor, Tensor]",
+        body,
+        json!({"channels": 3, "output": 0, "logits": 1}),
+    );
+    assert!(
+        logits.contains("`logits` 1: has 2 channels") && logits.contains("expected 3"),
+        "{logits}"
+    );
 }
 
 #[test]
@@ -119,7 +153,10 @@ fn a_trace_that_kept_its_batch_size_is_noticed_when_it_is_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let path = traced(folder.path(), &[2, 3, FRAMES, JOINTS, 2], |x| x.reshape([2, -1]));
     let text = refusal(&path, json!({"channels": 180}));
-    assert!(text.contains("has 2 samples (shape [2, 270]), expected 3"), "{text}");
+    assert!(
+        text.contains("has 2 samples (shape [2, 270]), expected 3"),
+        "{text}"
+    );
     assert!(text.contains("a trace may have kept"), "{text}");
 }
 
@@ -130,7 +167,10 @@ fn an_exception_inside_is_told_in_one_line() {
         "ops.prim.RaiseException(\"only 25 joints are known\", \"builtins.ValueError\")\n    return x",
         json!({}),
     );
-    assert!(raised.contains("ValueError: only 25 joints are known"), "{raised}");
+    assert!(
+        raised.contains("ValueError: only 25 joints are known"),
+        "{raised}"
+    );
     let shapes = said("Tensor", "return torch.matmul(x, torch.zeros([7, 7]))", json!({}));
     assert!(shapes.contains("RuntimeError: "), "{shapes}");
 }
@@ -146,7 +186,10 @@ fn an_exception_in_the_middle_of_a_run_is_an_error_too() {
     let mut batch = batch(1, &[true]);
     batch.joints = batch.joints.abs();
     let text = encoder.encode(&batch).unwrap_err().to_string();
-    assert!(text.contains("script.pt, method `forward`: ") && text.contains("too much"), "{text}");
+    assert!(
+        text.contains("script.pt, method `forward`: ") && text.contains("too much"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -155,13 +198,22 @@ fn options_that_make_no_sense_are_listed() {
         let text = problems(options);
         assert!(text.contains(words), "`{words}` not in\n{text}");
     };
-    has(json!({"layout": "nctx"}), "`nctx` names an axis `x`; axes are n (samples), m (persons)");
+    has(
+        json!({"layout": "nctx"}),
+        "`nctx` names an axis `x`; axes are n (samples), m (persons)",
+    );
     has(json!({"layout": "ncttv"}), "names axis `t` twice");
     has(json!({"layout": "nct"}), "lacks axis `v` (joints)");
     has(json!({"output_layout": "ntv"}), "lacks axis `c` (channels)");
     has(json!({"output_layout": ""}), "lacks axis `n`");
-    has(json!({"layout": "nctv", "output_layout": "nmc"}), "sees one at a time");
-    has(json!({"layout": "nctv", "inputs": ["joints", "present"]}), "`present` needs `m`");
+    has(
+        json!({"layout": "nctv", "output_layout": "nmc"}),
+        "sees one at a time",
+    );
+    has(
+        json!({"layout": "nctv", "inputs": ["joints", "present"]}),
+        "`present` needs `m`",
+    );
     has(json!({"inputs": ["frames"]}), "must name `joints`");
     has(json!({"inputs": ["joints", "joints"]}), "twice");
     has(json!({"frames": 4}), "has no axis `t`");

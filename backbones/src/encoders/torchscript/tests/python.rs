@@ -8,7 +8,7 @@ use szar_core::SkeletonEncoder;
 use super::*;
 
 const SOURCE: &str = r#"
-import sys, torch
+import array, sys, torch
 from typing import Dict, Tuple
 from torch import nn
 
@@ -30,6 +30,14 @@ class Net(nn.Module):
         x = x.mean(1)
         return self.fc(x.mean([2, 3])), {"map": x}
 
+class Map(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x)[1]["map"]
+
 torch.manual_seed(3)
 net = Net()
 net.train()
@@ -43,10 +51,11 @@ net.eval()
 torch.jit.freeze(torch.jit.script(net)).save(folder + "/frozen.pt")
 with torch.no_grad():
     logits, out = net(x)
-    torch.jit.trace(lambda x: net(x)[1]["map"], (x,)).save(folder + "/traced.pt")
+    torch.jit.trace(Map(net), (x,)).save(folder + "/traced.pt")
 torch.save(net.state_dict(), folder + "/state_dict.pt")
 for name, value in (("logits", logits), ("map", out["map"])):
-    value.numpy().tofile(f"{folder}/{name}.bin")
+    with open(f"{folder}/{name}.bin", "wb") as file:
+        array.array("f", value.flatten().tolist()).tofile(file)
 "#;
 
 /// Runs where `PEER_PYTHON` is set, and says so where it is not.
@@ -75,11 +84,17 @@ fn modules_from_python_give_what_python_says() {
     for (file, options) in [("scripted.pt", &both), ("frozen.pt", &both), ("traced.pt", &map)] {
         let encoder = build(&config(&folder.path().join(file), options.clone()), 2);
         let encoding = encoder.unwrap().encode(&given).unwrap();
-        assert!(close(&encoding.features.values, &read("map.bin", &[2, 4, 3, 5])), "{file}");
+        assert!(
+            close(&encoding.features.values, &read("map.bin", &[2, 4, 3, 5])),
+            "{file}"
+        );
         if let Some(logits) = encoding.seen_logits {
             assert!(close(&logits, &read("logits.bin", &[2, 3])), "{file}");
         }
     }
     let refused = build(&config(&folder.path().join("state_dict.pt"), json!({})), 2).unwrap_err();
-    assert!(refused.to_string().contains("a state_dict or a pickled model"), "{refused}");
+    assert!(
+        refused.to_string().contains("a state_dict or a pickled model"),
+        "{refused}"
+    );
 }

@@ -12,7 +12,9 @@ const PRESENT: [bool; 6] = [true, true, true, false, false, false];
 /// `[n, 3, t, v]` to `[n, 4, t / 2, v]`, with a pooling over frames.
 fn network(weight: &Tensor, x: &Tensor) -> Tensor {
     let mixed = Tensor::einsum("nctv,kc->nktv", &[x, weight], None::<&[i64]>);
-    mixed.relu().avg_pool2d([2, 1], [2, 1], [0, 0], false, true, None::<i64>)
+    mixed
+        .relu()
+        .avg_pool2d([2, 1], [2, 1], [0, 0], false, true, None::<i64>)
 }
 
 /// Mean over those who are there, of one sample.
@@ -97,8 +99,14 @@ fn features_of_each_person_are_averaged_over_those_who_are_there() {
     let got = features(&encoder, &batch);
     let of = |b, m| batch.joints.select(4, m).get(b);
     let want = mean_of_present(of, &PRESENT, 2);
-    assert!(close(&got.narrow(0, 0, 2), &want.narrow(0, 0, 2)), "nobody's NaN leaks in");
-    assert!(got.get(2).isnan().all().int64_value(&[]) == 1, "a sample with nobody is its first person");
+    assert!(
+        close(&got.narrow(0, 0, 2), &want.narrow(0, 0, 2)),
+        "nobody's NaN leaks in"
+    );
+    assert!(
+        got.get(2).isnan().all().int64_value(&[]) == 1,
+        "a sample with nobody is its first person"
+    );
 }
 
 #[test]
@@ -109,7 +117,10 @@ fn a_sample_that_is_not_finite_stays_alone() {
     let mut batch = batch(2, &[true; 4]);
     batch.joints = batch.joints.abs() + 1.0;
     let _ = batch.joints.get(1).fill_(-1.0);
-    let got = features(&encoder, &batch).isfinite().flatten(1, -1).all_dim(1, false);
+    let got = features(&encoder, &batch)
+        .isfinite()
+        .flatten(1, -1)
+        .all_dim(1, false);
     assert_eq!(szar_core::host::to_i64(&got).unwrap(), [1, 0]);
 }
 
@@ -123,7 +134,8 @@ fn lengths_masks_and_presence_arrive_under_their_places() {
     c = torch.sum(torch.to(present, 6), [1])
     return torch.stack([a, b, c], 1)";
     let path = script(folder.path(), source);
-    let options = json!({"method": "measure", "inputs": ["mask", "joints", "frames", "present"], "channels": 3});
+    let options =
+        json!({"method": "measure", "inputs": ["mask", "joints", "frames", "present"], "channels": 3});
     let encoder = build(&config(&path, options), 2).unwrap();
     let got = features(&encoder, &batch(2, &PRESENT)).flatten(0, -1);
     let want = Tensor::from_slice(&[2.0f32, 2.0, 2.0, 3.0, 3.0, 1.0, 4.0, 4.0, 0.0]);
@@ -168,11 +180,21 @@ fn logits_of_the_seen_classes_come_along_averaged_like_the_features() {
 #[test]
 fn a_module_that_writes_to_its_input_leaves_the_batch_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let path = forward(folder.path(), "Tensor", "return torch.mean(torch.zero_(x), [2, 3, 4])");
+    let path = forward(
+        folder.path(),
+        "Tensor",
+        "return torch.mean(torch.zero_(x), [2, 3, 4])",
+    );
     let encoder = build(&config(&path, json!({"channels": 3})), 1).unwrap();
     let batch = batch(1, &[true, true]);
     let before = batch.joints.copy();
-    assert_eq!(features(&encoder, &batch).abs().sum(Kind::Float).double_value(&[]), 0.0);
+    assert_eq!(
+        features(&encoder, &batch)
+            .abs()
+            .sum(Kind::Float)
+            .double_value(&[]),
+        0.0
+    );
     assert!(batch.joints.equal(&before));
 }
 
@@ -190,7 +212,11 @@ fn dropout_is_off_and_no_gradient_is_kept() {
 #[test]
 fn half_precision_results_become_f32() {
     let folder = tempfile::tempdir().unwrap();
-    let path = forward(folder.path(), "Tensor", "return torch.to(torch.mean(x, [2, 3, 4]), 15)");
+    let path = forward(
+        folder.path(),
+        "Tensor",
+        "return torch.to(torch.mean(x, [2, 3, 4]), 15)",
+    );
     let encoder = build(&config(&path, json!({"channels": 3})), 1).unwrap();
     assert_eq!(features(&encoder, &batch(1, &[true])).kind(), Kind::Float);
 }
@@ -209,6 +235,9 @@ fn the_state_names_the_file_by_its_content() {
     let mut edited = make("return torch.amax(x, [2, 3, 4])");
     assert!(!edited.state()["module.sha256"].equal(&state["module.sha256"]));
     let refused = edited.load_state(&state).unwrap_err();
-    assert!(refused.is_input() && refused.to_string().contains("has changed"), "{refused}");
+    assert!(
+        refused.is_input() && refused.to_string().contains("has changed"),
+        "{refused}"
+    );
     assert!(!TorchScriptConfig::default().trains());
 }
