@@ -8,7 +8,7 @@ use super::*;
 const POOLED: &str = "return torch.mean(x, [2, 3, 4])";
 
 fn refusal(path: &Path, options: serde_json::Value) -> String {
-    let error = build(&config(path, options), 2).err().expect("must be refused");
+    let error = build(&config(path, options), 2).expect_err("must be refused");
     assert!(error.is_input(), "{error:?}");
     let text = error.to_string();
     assert!(text.contains(&*path.to_string_lossy()), "{text}");

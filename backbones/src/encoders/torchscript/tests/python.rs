@@ -69,7 +69,11 @@ fn modules_from_python_give_what_python_says() {
     // TorchScript reads the source of what it compiles: it must stand in a file.
     let program = folder.path().join("net.py");
     std::fs::write(&program, SOURCE).unwrap();
-    let done = Command::new(python).arg(&program).arg(folder.path()).status();
+    let done = Command::new(python)
+        .args(["-W", "ignore"])
+        .arg(&program)
+        .arg(folder.path())
+        .status();
     assert!(done.unwrap().success());
     let read = |name: &str, shape: &[i64]| {
         let bytes = std::fs::read(folder.path().join(name)).unwrap();
