@@ -18,6 +18,7 @@ fn the_list_of_components_is_pinned() {
         "dataset utkinect",
         "preprocessor standard",
         "encoder st-gcn",
+        "encoder torchscript",
         "semantics descriptions",
         "semantics embeddings",
         "text encoder clip",

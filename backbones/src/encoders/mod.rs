@@ -2,3 +2,4 @@
 
 pub mod layers;
 pub mod st_gcn;
+pub mod torchscript;

@@ -76,6 +76,11 @@ pub trait EncoderConfig: Debug + Send + Sync {
         None
     }
 
+    /// Is there anything to train? `false` for an encoder that comes with its weights and takes no others.
+    fn trains(&self) -> bool {
+        true
+    }
+
     /// Remarks for the report.
     fn marks(&self) -> Vec<Mark> {
         Vec::new()

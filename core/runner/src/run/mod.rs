@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use szar_core::config::{Pipeline, Resolved};
 use szar_core::{
-    Aligner, BuildContext, Cancel, EncoderSpec, Error, FitContext, InputSpec, Progress, Requirements, Result,
-    Seed, SeenFeatures, SeenSet, SemanticAnchors, SemanticProvider, SkeletonEncoder,
+    Aligner, BuildContext, Cancel, EncoderSpec, Error, FitContext, FitSummary, InputSpec, Progress,
+    Requirements, Result, Seed, SeenFeatures, SeenSet, SemanticAnchors, SemanticProvider, SkeletonEncoder,
 };
 
 use crate::data::{Data, Part};
@@ -312,6 +312,9 @@ impl Session<'_> {
 
     fn train_encoder(&mut self, encoder: &mut dyn SkeletonEncoder, data: &Data) -> Result<Trained> {
         let watch = Watch::start("encoder training");
+        if !self.pipeline.encoder.trains() {
+            return self.take_encoder(encoder, watch);
+        }
         let shared = self.shared_encoder(data);
         let train = data.seen(Part::Train, self.ctx.device)?;
         let validation = data.seen(Part::Validation, self.ctx.device)?;
@@ -335,6 +338,28 @@ impl Session<'_> {
         self.stages
             .push(fit_stage(watch, &trained, data.partition.train.len()));
         Ok(trained)
+    }
+
+    /// An encoder that comes with its weights. What it was is kept in the run's folder, so that a run which is resumed
+    /// never goes on with another one.
+    fn take_encoder(&mut self, encoder: &mut dyn SkeletonEncoder, watch: Watch) -> Result<Trained> {
+        let name = self.pipeline.encoder.typetag_name();
+        match self.dir.trained("encoder", self.ctx.device)? {
+            Some((state, _)) => encoder
+                .load_state(&state)
+                .map_err(|e| e.context("encoder.safetensors of this run"))?,
+            None => {
+                let about = self.about("encoder", name);
+                self.dir
+                    .keep("encoder", &encoder.state(), &FitSummary::default(), &about)?;
+            }
+        }
+        tracing::info!(encoder = name, "comes with its weights: nothing to train");
+        self.stages.push(watch.stop(0, true));
+        Ok(Trained {
+            source: Source::Given,
+            summary: None,
+        })
     }
 
     fn extract(&mut self, encoder: &dyn SkeletonEncoder, data: &Data) -> Result<Features> {
