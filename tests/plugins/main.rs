@@ -1,5 +1,7 @@
 //! Plugins as a user meets them: listed, described, checked, run; and equal, bit for bit, to the same components built in.
 
+mod authors;
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;

@@ -48,8 +48,15 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
     let names = Names::new(&args.name)?;
     let szar = sources(args.szar.as_deref())?;
     let folder = args.into.clone().unwrap_or_else(|| PathBuf::from(&args.name));
-    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) || folder.is_file() {
-        let why = format!("{} is there already; name another folder with `--into`", folder.display());
+    if folder
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some())
+        || folder.is_file()
+    {
+        let why = format!(
+            "{} is there already; name another folder with `--into`",
+            folder.display()
+        );
         return Err(Error::Input(why).into());
     }
     let files = match args.lang {
@@ -62,7 +69,8 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         }
-        std::fs::write(&path, fill.apply(&text)).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(&path, fill.apply(&text))
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     let build = match args.lang {
         Lang::Rust => {
@@ -98,7 +106,10 @@ impl Names {
             )));
         }
         if let Some(taken) = szar_core::registry::named(name).first() {
-            return Err(Error::Input(format!("szar itself has {} `{name}`; choose another name", taken.kind)));
+            return Err(Error::Input(format!(
+                "szar itself has {} `{name}`; choose another name",
+                taken.kind
+            )));
         }
         let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
         Ok(Self {
@@ -114,10 +125,15 @@ fn sources(given: Option<&Path>) -> Result<PathBuf> {
     let built_from = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = given.map_or_else(built_from, Path::to_owned);
     if !folder.join("plugins/sdk/Cargo.toml").exists() {
-        let why = format!("{} holds no sources of szar; name them with `--szar DIR`", folder.display());
+        let why = format!(
+            "{} holds no sources of szar; name them with `--szar DIR`",
+            folder.display()
+        );
         return Err(Error::Input(why).into());
     }
-    folder.canonicalize().with_context(|| format!("cannot read {}", folder.display()))
+    folder
+        .canonicalize()
+        .with_context(|| format!("cannot read {}", folder.display()))
 }
 
 /// What stands for the placeholders.
@@ -144,12 +160,17 @@ impl Fill {
             ("{{a_kind}}".to_owned(), a_kind.to_owned()),
             ("{{library}}".to_owned(), library.clone()),
             ("{{szar}}".to_owned(), szar.display().to_string()),
-            ("{{libtorch}}".to_owned(), szar.join(".libtorch").display().to_string()),
+            (
+                "{{libtorch}}".to_owned(),
+                szar.join(".libtorch").display().to_string(),
+            ),
         ];
-        let manifest = std::fs::read_to_string(szar.join("Cargo.toml")).context("cannot read szar's Cargo.toml")?;
+        let manifest =
+            std::fs::read_to_string(szar.join("Cargo.toml")).context("cannot read szar's Cargo.toml")?;
         for package in ["inventory", "schemars", "serde", "tch", "typetag"] {
             let version = pinned(&manifest, package);
-            let version = version.with_context(|| format!("szar's Cargo.toml pins no version of {package}"))?;
+            let version =
+                version.with_context(|| format!("szar's Cargo.toml pins no version of {package}"))?;
             pairs.push((format!("{{{{version:{package}}}}}"), version));
         }
         Ok(Self { library, pairs })
@@ -172,7 +193,10 @@ fn pinned(manifest: &str, package: &str) -> Option<String> {
 /// A component of the examples, as the start of an own one.
 fn component(text: &str, name: &str, pascal: &str, tests: &str) -> String {
     let renamed = text.replace(name, "{{name}}").replace(pascal, "{{Type}}");
-    format!("{}\nszar_plugin::export!();\n{tests}", renamed.trim_end().to_owned() + "\n")
+    format!(
+        "{}\nszar_plugin::export!();\n{tests}",
+        renamed.trim_end().to_owned() + "\n"
+    )
 }
 
 macro_rules! template {
@@ -183,7 +207,11 @@ macro_rules! template {
 
 macro_rules! example {
     ($path:literal) => {
-        include_str!(concat!("../../../../../plugins/examples/", $path, "/src/component.rs"))
+        include_str!(concat!(
+            "../../../../../plugins/examples/",
+            $path,
+            "/src/component.rs"
+        ))
     };
 }
 
@@ -230,7 +258,9 @@ fn rust(kind: Kind) -> Files {
 
 fn cpp(kind: Kind) -> Result<Files, Error> {
     let _ = kind;
-    Err(Error::Unavailable("there are no templates in C++ yet; `--lang rust` has them".into()))
+    Err(Error::Unavailable(
+        "there are no templates in C++ yet; `--lang rust` has them".into(),
+    ))
 }
 
 #[cfg(test)]
@@ -240,7 +270,10 @@ mod tests {
     #[test]
     fn names_are_spelt_as_code_needs_them_and_bad_ones_are_refused() {
         let names = Names::new("my-new-thing2").unwrap();
-        assert_eq!((names.snake.as_str(), names.pascal.as_str()), ("my_new_thing2", "MyNewThing2"));
+        assert_eq!(
+            (names.snake.as_str(), names.pascal.as_str()),
+            ("my_new_thing2", "MyNewThing2")
+        );
         for bad in ["", "My", "a--b", "-a", "2d", "a_b", "ä"] {
             assert!(Names::new(bad).is_err(), "{bad}");
         }
