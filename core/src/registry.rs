@@ -268,6 +268,31 @@ pub(crate) fn name_origins(value: &mut Value) {
     }
 }
 
+/// The plugins that own components of a resolved configuration, as [`ComponentInfo::origin`] has them, sorted.
+pub fn origins(value: &Value) -> Vec<&'static str> {
+    let mut list = Vec::new();
+    gather(value, &mut list);
+    list.sort_unstable();
+    list.dedup();
+    list
+}
+
+fn gather(value: &Value, list: &mut Vec<&'static str>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| gather(item, list)),
+        Value::Object(fields) => {
+            fields.values().for_each(|field| gather(field, list));
+            let found = FOUND.read().unwrap_or_else(PoisonError::into_inner);
+            let name = fields.get("type").and_then(Value::as_str);
+            list.extend(
+                name.and_then(|name| found.iter().find(|c| c.name == name))
+                    .map(|c| c.origin),
+            );
+        }
+        _ => {}
+    }
+}
+
 /// The name of the stand-in for components of plugins, in each kind.
 pub const PLUGIN: &str = "plugin";
 

@@ -90,6 +90,7 @@ fn the_examples_keep_what_they_promise() {
     for (name, expected) in [
         ("adapter", "10 ok, 0 skipped, 0 broken"),
         ("aligner", "12 ok, 0 skipped, 0 broken"),
+        ("data", "24 ok, 0 skipped, 0 broken"),
         ("encoder", "10 ok, 0 skipped, 0 broken"),
     ] {
         let mut command = szar();

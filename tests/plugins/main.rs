@@ -137,6 +137,80 @@ fn a_pipeline_of_plugins_gives_the_same_bits_as_the_same_components_built_in() {
     assert_ne!(zsl["before"], zsl["after"], "{zsl}");
 }
 
+const ALONE: &str = "\
+threads: 1
+dataset: {type: waves, samples: 8}
+preprocess: {type: standard, frames: 16}
+encoder: {type: joint-statistics}
+semantics: {type: class-letters}
+aligner: {type: ridge-cosine}
+adapters: [{type: running-mean}]
+gate: {type: seen-margin, margin: 1}
+evaluate: [zsl, gzsl]
+";
+
+/// `pipeline` without a base: nothing is built in but the preprocessor.
+fn alone(folder: &Path, plugins: &[PathBuf]) -> PathBuf {
+    let list: Vec<String> = plugins.iter().map(|p| format!("\"{}\"", p.display())).collect();
+    let plugins = if list.is_empty() {
+        String::new()
+    } else {
+        format!("plugins: [{}]\n", list.join(", "))
+    };
+    let path = folder.join("alone.yaml");
+    let text = format!(
+        "name: alone\n{plugins}output: \"{}\"\n{ALONE}",
+        folder.join("runs").display()
+    );
+    std::fs::write(&path, text).expect("a pipeline");
+    path
+}
+
+#[test]
+fn a_pipeline_of_plugins_alone_runs_and_equals_the_same_built_in() {
+    let (plugged, built) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
+    let all: Vec<_> = ["adapter", "aligner", "data", "encoder"].map(library).into();
+    szar()
+        .arg("run")
+        .arg(alone(plugged.path(), &all))
+        .assert()
+        .success();
+    with_examples()
+        .arg("run")
+        .arg(alone(built.path(), &[]))
+        .assert()
+        .success();
+    let (plugged, built) = (results(plugged.path()), results(built.path()));
+    assert_eq!(plugged, built);
+    assert!(plugged.0["gzsl"].is_object(), "{}", plugged.0);
+}
+
+#[test]
+fn reports_name_the_plugins_of_a_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    szar()
+        .arg("run")
+        .arg(pipeline(folder.path(), &examples(), ADAPTED))
+        .assert()
+        .success();
+    let runs = std::fs::read_dir(folder.path().join("runs"))
+        .expect("runs")
+        .flatten();
+    let run = runs
+        .map(|e| e.path())
+        .find(|p| p.join("report.json").exists())
+        .expect("a run");
+    let text = std::fs::read_to_string(run.join("report.json")).expect("a report");
+    let report: Value = serde_json::from_str(&text).expect("JSON");
+    let plugins = report["provenance"]["plugins"].as_array().expect("a list");
+    assert_eq!(plugins.len(), 3, "{plugins:?}");
+    let first = plugins[0].as_str().expect("a text");
+    assert!(first.starts_with("plugin szar-example-adapter 0.1.0 "), "{first}");
+}
+
 #[test]
 fn plugins_are_listed_and_described_like_built_ins() {
     let mut list = szar();

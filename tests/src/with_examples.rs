@@ -4,6 +4,8 @@
 mod adapter;
 #[path = "../../plugins/examples/rust-aligner/src/component.rs"]
 mod aligner;
+#[path = "../../plugins/examples/rust-data/src/component.rs"]
+mod data;
 #[path = "../../plugins/examples/rust-encoder/src/component.rs"]
 mod encoder;
 

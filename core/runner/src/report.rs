@@ -53,6 +53,9 @@ pub struct Provenance {
     pub precision: String,
     /// Components by role.
     pub components: BTreeMap<String, String>,
+    /// Plugins that some of them are of: name, version and SHA-256 of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<String>,
 }
 
 /// The data of a run.

@@ -141,5 +141,9 @@ pub(super) fn provenance(resolved: &Resolved, device: Device) -> Provenance {
             _ => "f32".into(),
         },
         components,
+        plugins: szar_core::registry::origins(&resolved.value)
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
     }
 }
