@@ -198,6 +198,12 @@ pub fn register_all(infos: Vec<ComponentInfo>) -> crate::Result<Vec<&'static Com
     Ok(infos)
 }
 
+/// Is this very component part of this program? Asked for what a plugin lists that links components of szar itself.
+pub fn is_linked(kind: ComponentKind, name: &str, summary: &str, paper: &str) -> bool {
+    let mut linked = inventory::iter::<ComponentInfo>.into_iter();
+    linked.any(|c| (c.kind, c.name, c.summary, c.paper) == (kind, name, summary, paper))
+}
+
 /// Refuses a name that is taken.
 fn free(info: &ComponentInfo, found: &[&'static ComponentInfo]) -> crate::Result<()> {
     let mut linked = inventory::iter::<ComponentInfo>.into_iter();

@@ -302,9 +302,11 @@ fn list(path: &Path, plugin: &'static Plugin, table: &'static Components) -> Res
     let answer = Collector::default().run(|out| unsafe { (table.list)(out) });
     let answer =
         answer.map_err(|failure| refuse(format!("it could not list its components: {}", failure.words())))?;
-    let listed: Vec<Listed> = answer
+    let mut listed: Vec<Listed> = answer
         .json()
         .map_err(|why| refuse(format!("its list of components: {why}")))?;
+    // A plugin that builds on components of szar links them too; they are here already.
+    listed.retain(|one| !registry::is_linked(one.kind, &one.name, &one.summary, &one.paper));
     if listed.is_empty() {
         return Err(refuse(
             "it registers no component; one registers by `inventory::submit!` in the library itself".into(),
