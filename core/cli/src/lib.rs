@@ -46,6 +46,8 @@ enum Command {
     Conform(command::conform::Args),
     /// Embed class descriptions into a file that stands in for the text encoder.
     Embed(command::embed::Args),
+    /// For authors of plugins: start one, check one.
+    Plugin(command::plugin::Args),
     /// What is installed here, and what is wrong.
     Doctor(command::doctor::Args),
 }
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Table(args) => command::table::run(args, &output),
         Command::Conform(args) => command::conform::run(args, &output),
         Command::Embed(args) => command::embed::run(args, &output),
+        Command::Plugin(args) => command::plugin::run(args, &output),
         Command::Doctor(args) => command::doctor::run(args, &output),
     });
     match result {

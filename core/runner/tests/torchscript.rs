@@ -20,7 +20,8 @@ fn save_module(path: &Path) {
     };
     let example = [Tensor::randn([2, 3, 12, 7, 2], CPU)];
     let module = CModule::create_by_tracing("Net", "forward", &example, &mut network);
-    module.unwrap().save(path).unwrap();
+    let module = module.expect("a traced module");
+    module.save(path).expect("a module file");
 }
 
 fn resolve(folder: &Path, more: &[&str]) -> Resolved {
@@ -43,7 +44,7 @@ fn resolve(folder: &Path, more: &[&str]) -> Resolved {
     ];
     let set: Vec<String> = small.iter().chain(more).map(ToString::to_string).collect();
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/quickstart.yaml");
-    config::load(Path::new(file), &set).unwrap()
+    config::load(Path::new(file), &set).expect("a sound pipeline")
 }
 
 fn play(resolved: &Resolved, out: &Path) -> Result<Outcome> {
@@ -61,7 +62,7 @@ fn play(resolved: &Resolved, out: &Path) -> Result<Outcome> {
 
 fn reused(outcome: &Outcome, stage: &str) -> bool {
     let mut stages = outcome.report.performance.iter();
-    stages.find(|s| s.name == stage).unwrap().reused
+    stages.find(|s| s.name == stage).expect("the stage").reused
 }
 
 #[test]

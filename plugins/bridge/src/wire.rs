@@ -143,6 +143,8 @@ pub struct Facts {
     pub marks: Vec<szar_core::Mark>,
     pub weights: Option<PathBuf>,
     pub width: Option<i64>,
+    /// Of encoders that come trained; a plugin that says nothing trains.
+    pub comes_trained: bool,
     // adapters
     pub requirements: szar_core::Requirements,
     pub per_sample: bool,

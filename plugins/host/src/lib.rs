@@ -3,6 +3,7 @@
 //! A plugin is never unloaded: its tables, texts and code stay valid as long as the process lives.
 #![expect(unsafe_code, reason = "loads libraries and calls what they export")]
 
+pub mod conformance;
 mod host;
 mod library;
 mod search;

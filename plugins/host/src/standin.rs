@@ -260,6 +260,10 @@ impl EncoderConfig for EncoderStandIn {
     common!();
     marks!();
 
+    fn trains(&self) -> bool {
+        !self.0.facts.comes_trained
+    }
+
     fn spec(&self, input: &InputSpec) -> EncoderSpec {
         let text = serde_json::to_string(&Input::of(input)).unwrap_or_default();
         let asked = Asked {

@@ -6,5 +6,6 @@ pub mod describe;
 pub mod doctor;
 pub mod embed;
 pub mod list;
+pub mod plugin;
 pub mod run;
 pub mod table;

@@ -138,6 +138,7 @@ impl Config {
             },
             Self::Encoder(c) => Facts {
                 marks: c.marks(),
+                comes_trained: !c.trains(),
                 weights: owned(c.weights()),
                 ..Facts::default()
             },
