@@ -29,4 +29,4 @@ $(SO): $(SOURCES) $(HEADERS)
 	$(CXX) $(SZAR_CXXFLAGS) $(CXXFLAGS) $(SOURCES) $(SZAR_LDFLAGS) $(LDFLAGS) -o $@
 
 clean:
-	rm -rf $(OUT)
+	rm -f $(SO)

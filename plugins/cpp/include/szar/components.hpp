@@ -138,6 +138,9 @@ class EncoderConfig : public Config {
   /// What it will give for an input.
   virtual EncoderSpec spec(const InputSpec &input) const = 0;
 
+  /// Is there anything to fit? False for an encoder that comes with its weights and takes no others.
+  virtual bool trains() const { return true; }
+
   /// File with trained weights; empty when the encoder is to be fitted.
   virtual std::filesystem::path weights() const { return {}; }
 

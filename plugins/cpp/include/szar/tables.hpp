@@ -92,6 +92,7 @@ inline Json facts(const Config &config) {
     own["holds_streams"] = adapter->holds_streams();
   }
   if (const auto *encoder = dynamic_cast<const EncoderConfig *>(&config)) {
+    own["comes_trained"] = !encoder->trains();
     const auto weights = encoder->weights();
     if (!weights.empty()) own["weights"] = weights.string();
   }

@@ -1,4 +1,4 @@
-// `joint-statistics`: mean, spread and mean speed of every joint relative to the middle of the spine, brought to one scale
+// `joint-moments`: mean, spread and mean speed of every joint relative to the middle of the spine, brought to one scale
 // by what they are on the training set, and mixed by a fixed random projection. Nothing is trained.
 //
 //   s = [mean_t x, std_t x, mean_t |x_{t+1} - x_t|] over the frames of a sequence, averaged over its persons
@@ -24,9 +24,9 @@ constexpr uint64_t BATCH = 64;
 /// Spread below which a statistic counts as constant, metres.
 constexpr double CONSTANT = 1e-6;
 
-class JointStatistics : public szar::Encoder {
+class JointMoments : public szar::Encoder {
  public:
-  JointStatistics(const szar::InputSpec &input, int64_t channels, const szar::BuildContext &context)
+  JointMoments(const szar::InputSpec &input, int64_t channels, const szar::BuildContext &context)
       : joints_(input.joints), spine_(input.layout.at("spine").get<int64_t>()) {
     const int64_t statistics = STATISTICS * joints_;
     auto random = at::make_generator<at::CPUGeneratorImpl>(context.seed);
@@ -97,7 +97,7 @@ class JointStatistics : public szar::Encoder {
   at::Tensor spread_;      // `[k]`
 };
 
-class JointStatisticsConfig : public szar::EncoderConfig {
+class JointMomentsConfig : public szar::EncoderConfig {
  public:
   void fields(szar::Fields &fields) override {
     fields.integer("channels", channels_, "N, channels of the features, 1 to 4096. Default: 256.").between(1, 4096);
@@ -106,7 +106,7 @@ class JointStatisticsConfig : public szar::EncoderConfig {
   szar::EncoderSpec spec(const szar::InputSpec &) const override { return {channels_, 1, 1, false}; }
 
   std::unique_ptr<szar::Encoder> build(const szar::InputSpec &input, const szar::BuildContext &context) const override {
-    return std::make_unique<JointStatistics>(input, channels_, context);
+    return std::make_unique<JointMoments>(input, channels_, context);
   }
 
  private:
@@ -116,5 +116,5 @@ class JointStatisticsConfig : public szar::EncoderConfig {
 }  // namespace
 
 SZAR_PLUGIN("szar-example-cpp-encoder", "0.1.0",
-            szar::component<JointStatisticsConfig>(
-                "joint-statistics", "Statistics of the joints' places and speeds through a fixed random projection."))
+            szar::component<JointMomentsConfig>(
+                "joint-moments", "Statistics of the joints' places and speeds through a fixed random projection."))
