@@ -3,10 +3,12 @@
 //! A plugin is never unloaded: its tables, texts and code stay valid as long as the process lives.
 #![expect(unsafe_code, reason = "loads libraries and calls what they export")]
 
+mod elf;
 mod host;
 mod library;
 mod search;
 mod standin;
+mod tables;
 
 use std::path::Path;
 
