@@ -1,5 +1,5 @@
 /* A plugin for version 1.0 of the boundary: an adapter `old` that gives the scores on as they are. The environment
-   variable SZAR_C_FAULT names what it does wrong instead. */
+   variable SZAR_C_FAULT, or the option `fault`, names what it does wrong instead. */
 #include "old_abi.h"
 
 #include <stdlib.h>
@@ -8,6 +8,12 @@
 static bool fault(const char *name) {
     const char *now = getenv("SZAR_C_FAULT");
     return now != NULL && strcmp(now, name) == 0;
+}
+
+/* Objects hold the options that they were made with, as text. */
+static bool fault_of(const char *object, const char *name) {
+    char quoted[64] = "\"";
+    return fault(name) || strstr(object, strcat(strcat(quoted, name), "\"")) != NULL;
 }
 
 static SzarStr str(const char *text) {
@@ -29,9 +35,9 @@ static void release(void *object) { free(object); }
 /* configurations */
 
 static int32_t config_call(void *config, SzarStr method, const SzarArgs *args, const SzarOut *out) {
-    (void)config, (void)args;
+    (void)args;
     if (is(method, "options") && !fault("no-options")) {
-        out->text(out->context, str("{}"));
+        out->text(out->context, str(config));
     } else if (is(method, "validate")) {
         if (fault("validate-status")) return -5;
         out->text(out->context, str(fault("validate-json") ? "[{\"field\": 1}]" : "[]"));
@@ -66,16 +72,20 @@ static int32_t list(const SzarOut *out) {
 }
 
 static int32_t configure(SzarStr kind, SzarStr name, SzarStr options, void **config, const SzarOut *out) {
-    (void)kind, (void)name, (void)options;
+    (void)kind, (void)name;
     if (fault("configure-fails")) return failed(out, "these options are not to my taste");
-    *config = fault("configure-null") ? NULL : malloc(8);
+    if (fault("configure-null")) *config = NULL;
+    else {
+        *config = calloc(1, options.len + 1);
+        memcpy(*config, options.data, options.len);
+    }
     return SZAR_OK;
 }
 
 static int32_t build(void *config, const SzarArgs *args, void **object, const SzarOut *out) {
-    (void)config, (void)args, (void)out;
-    if (fault("build-silent")) return SZAR_FAILED;
-    *object = fault("build-null") ? NULL : malloc(8);
+    (void)args, (void)out;
+    if (fault_of(config, "build-silent")) return SZAR_FAILED;
+    *object = fault_of(config, "build-null") ? NULL : strcpy(malloc(strlen(config) + 1), config);
     return SZAR_OK;
 }
 
@@ -104,25 +114,25 @@ static int32_t step(void *object, const SzarObservation *seen, SzarAlignerRef mo
     static const uint8_t BROKEN[] = {'l', 0xff, 'x'};
     SzarStr name = str("logits"), broken = {BROKEN, 3};
     AtenTensorHandle own = NULL;
-    (void)object, (void)model;
-    if (fault("step-nothing")) return SZAR_OK;
-    if (fault("step-status")) return 4711;
-    if (fault("step-stops")) return SZAR_CANCELLED;
-    if (fault("step-unsupported")) return SZAR_UNSUPPORTED;
-    if (fault("step-silent")) return SZAR_FAILED;
-    if (fault("step-reason")) {
+    (void)model;
+    if (fault_of(object, "step-nothing")) return SZAR_OK;
+    if (fault_of(object, "step-status")) return 4711;
+    if (fault_of(object, "step-stops")) return SZAR_CANCELLED;
+    if (fault_of(object, "step-unsupported")) return SZAR_UNSUPPORTED;
+    if (fault_of(object, "step-silent")) return SZAR_FAILED;
+    if (fault_of(object, "step-reason")) {
         out->error(out->context, broken);
         return SZAR_FAILED;
     }
-    if (fault("step-lent")) {
+    if (fault_of(object, "step-lent")) {
         out->tensor(out->context, name, seen->scores);
         return SZAR_OK;
     }
-    if (fault("step-meta")) own = other(seen->scores, aoti_torch_dtype_float32(), aoti_torch_device_type_meta());
-    else if (fault("step-kind")) own = other(seen->scores, aoti_torch_dtype_uint16(), aoti_torch_device_type_cpu());
-    else if (!fault("step-null")) aoti_torch_new_tensor_handle(seen->scores, &own);
-    out->tensor(out->context, fault("step-name") ? broken : name, own);
-    if (fault("step-twice")) out->tensor(out->context, name, own);
+    if (fault_of(object, "step-meta")) own = other(seen->scores, aoti_torch_dtype_float32(), aoti_torch_device_type_meta());
+    else if (fault_of(object, "step-kind")) own = other(seen->scores, aoti_torch_dtype_uint16(), aoti_torch_device_type_cpu());
+    else if (!fault_of(object, "step-null")) aoti_torch_new_tensor_handle(seen->scores, &own);
+    out->tensor(out->context, fault_of(object, "step-name") ? broken : name, own);
+    if (fault_of(object, "step-twice")) out->tensor(out->context, name, own);
     return SZAR_OK;
 }
 

@@ -57,6 +57,15 @@ fn elf(bytes: &[u8]) -> Result<(), String> {
         number::<2>(bytes, 54)?,
         number::<2>(bytes, 56)?,
     );
+    // The list of sections stands last in what linkers write, and is not loaded: it tells of a cut behind the segments.
+    let (sections, size, entries) = (
+        number::<8>(bytes, 40)?,
+        number::<2>(bytes, 58)?,
+        number::<2>(bytes, 60)?,
+    );
+    if sections != 0 && sections.saturating_add(size * entries) > bytes.len() as u64 {
+        return Err(short());
+    }
     let mut dynamic = false;
     for index in 0..count {
         let at = each
@@ -88,7 +97,16 @@ mod tests {
     fn this_program_is_whole_and_its_beginnings_are_not() {
         let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         assert_eq!(complaint(&bytes), None);
-        for part in [4, 17, 60, 64, 200, bytes.len() / 4, bytes.len() / 2] {
+        for part in [
+            4,
+            17,
+            60,
+            64,
+            200,
+            bytes.len() / 4,
+            bytes.len() / 2,
+            bytes.len() - 1,
+        ] {
             let why = complaint(&bytes[..part]).unwrap();
             assert!(why.contains("cut off"), "{part}: {why}");
         }

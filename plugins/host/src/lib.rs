@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "loads libraries and calls what they export")]
 
 mod elf;
+mod end;
 mod host;
 mod library;
 mod search;

@@ -11,6 +11,7 @@ use szar_plugin_bridge::import::{Listed, Who};
 use szar_plugin_bridge::{Collector, Failure, LIBTORCH, aoti_torch_abi_version};
 
 use crate::elf;
+use crate::end;
 use crate::host::HOST;
 use crate::tables::{self, Head, Tables};
 
@@ -159,6 +160,7 @@ fn open(path: &Path, bytes: &[u8]) -> Result<&'static Plugin> {
             abi::ENTRY
         ))
     })?;
+    end::plainly();
     // Never unloaded: what it gave may be anywhere.
     std::mem::forget(library);
     // SAFETY: as the boundary says: without arguments, gives a static table or null.

@@ -70,6 +70,9 @@ impl Foreign {
             }
         });
         let _ = who.settle("configure", answer)?;
+        if config.is_null() {
+            return Err(who.error("configure", "gave null instead of a configuration"));
+        }
         // SAFETY: the table was checked when the plugin was loaded; what `configure` gave is ours.
         let handle = unsafe { Handle::new(config, plugin.config, Arc::clone(&who)) }?;
         let read = |method: &str| handle.must(method, &Asked::default());
@@ -245,21 +248,34 @@ impl DatasetConfig for DatasetStandIn {
     }
 }
 
-impl EncoderConfig for EncoderStandIn {
-    common!();
-    marks!();
-
-    fn spec(&self, input: &InputSpec) -> EncoderSpec {
+impl EncoderStandIn {
+    /// The form of the features, as the plugin says.
+    fn said(&self, input: &InputSpec) -> Result<EncoderSpec> {
         let text = serde_json::to_string(&Input::of(input)).unwrap_or_default();
         let asked = Asked {
             json: &text,
             ..Asked::default()
         };
-        let who = &self.0.handle.who;
-        let answer = self.0.handle.must("spec", &asked);
-        let spec = answer.and_then(|answer| answer.json().map_err(|why| who.error("spec", why)));
-        spec.unwrap_or_else(|error| {
-            tracing::error!("{error}");
+        let answer = self.0.handle.must("spec", &asked)?;
+        let spec: EncoderSpec = answer
+            .json()
+            .map_err(|why| self.0.handle.who.error("spec", why))?;
+        if [spec.channels, spec.frames, spec.joints].iter().any(|n| *n < 1) {
+            let why = format!("gave {spec:?}, expected sizes of 1 at least");
+            return Err(self.0.handle.who.error("spec", why));
+        }
+        Ok(spec)
+    }
+}
+
+impl EncoderConfig for EncoderStandIn {
+    common!();
+    marks!();
+
+    fn spec(&self, input: &InputSpec) -> EncoderSpec {
+        self.said(input).unwrap_or_else(|error| {
+            // `build` asks again, and fails.
+            tracing::debug!("{error}");
             EncoderSpec {
                 channels: 0,
                 frames: 1,
@@ -274,6 +290,7 @@ impl EncoderConfig for EncoderStandIn {
     }
 
     fn build(&self, input: &InputSpec, ctx: &BuildContext) -> Result<Box<dyn SkeletonEncoder>> {
+        let _ = self.said(input)?;
         let with = BuildWith {
             input: Some(Input::of(input)),
             ..BuildWith::of(ctx)

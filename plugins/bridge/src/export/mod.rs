@@ -127,7 +127,9 @@ pub(crate) unsafe extern "C" fn drop_boxed<T>(object: *mut c_void) {
             // SAFETY: promised by the caller.
             drop(unsafe { Box::from_raw(object.cast::<T>()) });
         };
-        quietly(free);
+        if quietly(free).is_none() {
+            tracing::warn!("an object panicked while it was dropped");
+        }
     }
 }
 

@@ -392,6 +392,7 @@ impl Aligner for ForeignAligner {
             work: Some(&table),
         };
         let answer = self.handle.must("fit", &asked)?;
+        self.handle.can_be_saved()?;
         self.handle.json("fit", &answer)
     }
 

@@ -258,6 +258,11 @@ impl Handle {
         answer.named().map_err(|why| self.who.error("state", why))
     }
 
+    /// After a fit: what cannot be saved must not look trained.
+    fn can_be_saved(&self) -> Result<()> {
+        self.state().map(|_| ())
+    }
+
     /// Hands a state over, by the method `load_state`.
     fn load_state(&self, state: &NamedTensors) -> Result<()> {
         if state.is_empty() && !self.state()?.is_empty() {
