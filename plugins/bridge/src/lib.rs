@@ -3,6 +3,7 @@
 //! itself be another plugin's.
 #![expect(unsafe_code, reason = "this crate is where Rust objects and C tables meet")]
 
+mod collect;
 pub mod export;
 pub mod import;
 mod lend;
@@ -10,8 +11,9 @@ mod out;
 mod tensor;
 mod wire;
 
+pub use collect::{Collected, Collector, Failure};
 pub use lend::{Lent, LentSkeletons, Names};
-pub use out::{Collected, Collector, Failure, Sink, guard};
+pub use out::{Sink, guard};
 pub use tensor::{borrow, give, lend, take};
 
 /// The libtorch that tch is made for; both sides of the boundary must have the same.

@@ -33,6 +33,25 @@ pub unsafe fn borrow(handle: abi::Tensor) -> Option<Tensor> {
     (!handle.is_null()).then(|| unsafe { Tensor::clone_from_ptr(handle.cast()) })
 }
 
+unsafe extern "C" {
+    fn aoti_torch_get_layout(tensor: abi::Tensor, layout: *mut i32) -> i32;
+    fn aoti_torch_get_device_type(tensor: abi::Tensor, device: *mut i32) -> i32;
+    fn aoti_torch_layout_strided() -> i32;
+    fn aoti_torch_device_type_meta() -> i32;
+}
+
+/// Has it values, in strided memory? What has not makes most operations of tch panic.
+pub(crate) fn is_plain(tensor: &Tensor) -> bool {
+    let (mut layout, mut device) = (-1, -1);
+    // SAFETY: the handle is that of a live tensor, the results are written during the calls.
+    unsafe {
+        aoti_torch_get_layout(lend(tensor), &raw mut layout) == 0
+            && layout == aoti_torch_layout_strided()
+            && aoti_torch_get_device_type(lend(tensor), &raw mut device) == 0
+            && device != aoti_torch_device_type_meta()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

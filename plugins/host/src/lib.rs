@@ -4,10 +4,13 @@
 #![expect(unsafe_code, reason = "loads libraries and calls what they export")]
 
 pub mod conformance;
+mod elf;
+mod end;
 mod host;
 mod library;
 mod search;
 mod standin;
+mod tables;
 
 use std::path::Path;
 

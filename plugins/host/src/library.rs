@@ -1,17 +1,19 @@
 //! One library: opened, checked, its components registered.
 
-use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use sha2::{Digest, Sha256};
 use szar_core::{ComponentInfo, ComponentKind, Error, Result, registry};
-use szar_plugin_abi::{self as abi, Components, Entry, Object, Plugin, Str};
+use szar_plugin_abi::{self as abi, Components, Entry, Object, Plugin};
 use szar_plugin_bridge::import::{Listed, Who};
-use szar_plugin_bridge::{Collector, LIBTORCH, aoti_torch_abi_version};
+use szar_plugin_bridge::{Collector, Failure, LIBTORCH, aoti_torch_abi_version};
 
+use crate::elf;
+use crate::end;
 use crate::host::HOST;
+use crate::tables::{self, Head, Tables};
 
 /// A plugin that was loaded; it stays for ever.
 #[derive(Debug)]
@@ -27,7 +29,8 @@ pub struct Loaded {
     /// What it brings.
     pub components: Vec<&'static ComponentInfo>,
     pub(crate) table: &'static Components,
-    plugin: &'static Plugin,
+    pub(crate) config: &'static Object,
+    pub(crate) tables: Tables,
 }
 
 static LOADED: Mutex<Vec<&'static Loaded>> = Mutex::new(Vec::new());
@@ -37,28 +40,7 @@ pub fn loaded() -> Vec<&'static Loaded> {
     LOADED.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// The table of an extension.
-///
-/// # Safety
-/// The plugin answers `id` with a table of type `T` or null, as the boundary says.
-unsafe fn extension<T>(plugin: &'static Plugin, id: &str) -> Option<&'static T> {
-    // SAFETY: promised by the caller; tables are static.
-    unsafe {
-        let table: *const c_void = (plugin.extension)(Str::new(id));
-        table.cast::<T>().as_ref()
-    }
-}
-
 impl Loaded {
-    /// The table of an extension; its type is the one that `abi` names beside the id.
-    ///
-    /// # Safety
-    /// As [`extension`].
-    pub(crate) unsafe fn table<T>(&self, id: &str) -> Option<&'static T> {
-        // SAFETY: promised by the caller.
-        unsafe { extension(self.plugin, id) }
-    }
-
     /// Whose, for messages.
     pub(crate) fn who(&self, kind: ComponentKind, name: &str) -> Arc<Who> {
         Arc::new(Who {
@@ -88,8 +70,17 @@ pub fn load(path: &Path) -> Result<&'static Loaded> {
         );
         return Err(Error::format(&path, None, why));
     }
-    let table = begin(&path, plugin)?;
-    let components = list(&path, plugin, table)?;
+    begin(&path, &name, plugin)?;
+    let tables = Tables::of(plugin);
+    let lacks = || {
+        refused(
+            &path,
+            &name,
+            &[format!("it lacks the functions of `{}`", abi::COMPONENTS)],
+        )
+    };
+    let (table, config) = tables.components.ok_or_else(lacks)?;
+    let components = list(&path, &name, &tables, table)?;
     let sha256: String = Sha256::digest(&bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -107,7 +98,8 @@ pub fn load(path: &Path) -> Result<&'static Loaded> {
         sha256,
         components: registered,
         table,
-        plugin,
+        config,
+        tables,
     }));
     all.push(new);
     Ok(new)
@@ -121,6 +113,13 @@ fn read(path: &Path) -> Result<Vec<u8>> {
             crate::SEARCH_PATH
         );
         return Err(Error::format(path, None, why));
+    }
+    if !metadata.is_file() {
+        return Err(Error::format(
+            path,
+            None,
+            "is no file, expected a dynamic library",
+        ));
     }
     let open_to_others = |metadata: &std::fs::Metadata| {
         std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o002 != 0
@@ -140,12 +139,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 fn open(path: &Path, bytes: &[u8]) -> Result<&'static Plugin> {
     let bad = |why: String| Error::format(path, None, why);
-    if !bytes.starts_with(b"\x7fELF") && !bytes.starts_with(&[0xcf, 0xfa, 0xed, 0xfe]) {
-        let found = match bytes.is_empty() {
-            true => "an empty file",
-            false => "something else",
-        };
-        return Err(bad(format!("is no dynamic library of this system: {found}")));
+    if let Some(why) = elf::complaint(bytes) {
+        return Err(bad(why));
     }
     // SAFETY: runs the library's initialisers, which is what naming it as a plugin asks for.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|error| {
@@ -165,33 +160,34 @@ fn open(path: &Path, bytes: &[u8]) -> Result<&'static Plugin> {
             abi::ENTRY
         ))
     })?;
+    end::plainly();
     // Never unloaded: what it gave may be anywhere.
     std::mem::forget(library);
-    // SAFETY: as the boundary says: a static table or null.
-    unsafe { entry().as_ref() }.ok_or_else(|| bad(format!("`{}` gave null", abi::ENTRY)))
+    // SAFETY: as the boundary says: without arguments, gives a static table or null.
+    let table = unsafe { entry() };
+    if table.is_null() || !table.is_aligned() {
+        return Err(bad(format!("`{}` gave null instead of a table", abi::ENTRY)));
+    }
+    // SAFETY: a table of the boundary.
+    let why = match unsafe { tables::head(table) } {
+        Head::Fits(plugin) => return Ok(plugin),
+        Head::Major(major) => format!(
+            "it was built for version {major} of the plugin boundary, this szar has {}; build it against szar {}",
+            abi::MAJOR,
+            env!("CARGO_PKG_VERSION")
+        ),
+        Head::Small(size) => format!(
+            "its table has {size} bytes, expected {} at least; build it anew",
+            tables::least()
+        ),
+        Head::Hollow => "its table lacks `start` or `extension`".to_owned(),
+    };
+    Err(refused(path, "", &[why]))
 }
 
 /// Name and version of a plugin that fits this host.
 fn judge(path: &Path, plugin: &'static Plugin) -> Result<(String, String)> {
     let mut reasons = Vec::new();
-    if plugin.major != abi::MAJOR {
-        reasons.push(format!(
-            "it was built for version {} of the plugin boundary, this szar has {}; build it against szar {}",
-            plugin.major,
-            abi::MAJOR,
-            env!("CARGO_PKG_VERSION")
-        ));
-        // Nothing else of it can be understood.
-        return Err(refused(path, "", &reasons));
-    }
-    if plugin.size < size_of::<Plugin>() {
-        reasons.push(format!(
-            "its table has {} bytes, expected {} at least; build it anew",
-            plugin.size,
-            size_of::<Plugin>()
-        ));
-        return Err(refused(path, "", &reasons));
-    }
     // SAFETY: static texts.
     let texts = unsafe { (plugin.name.get(), plugin.version.get(), plugin.libtorch.get()) };
     let (Some(name), Some(version), Some(libtorch)) = texts else {
@@ -239,26 +235,11 @@ fn refused(path: &Path, name: &str, reasons: &[String]) -> Error {
     )
 }
 
-fn begin(path: &Path, plugin: &'static Plugin) -> Result<&'static Components> {
+fn begin(path: &Path, name: &str, plugin: &'static Plugin) -> Result<()> {
     // SAFETY: a valid plugin of this major version.
     let failed = Collector::default().run(|out| unsafe { (plugin.start)(&raw const HOST, out) });
-    if let Err(failure) = failed {
-        return Err(refused(
-            path,
-            "",
-            &[format!("it could not start: {}", failure.words())],
-        ));
-    }
-    // SAFETY: the id names this type.
-    let table = unsafe { extension::<Components>(plugin, abi::COMPONENTS) };
-    let table = table.filter(|t| t.size >= size_of::<Components>() && !t.config.is_null());
-    table.ok_or_else(|| {
-        refused(
-            path,
-            "",
-            &[format!("it lacks the functions of `{}`", abi::COMPONENTS)],
-        )
-    })
+    let why = |failure: Failure| refused(path, name, &[format!("it could not start: {}", failure.words())]);
+    failed.map(|_| ()).map_err(why)
 }
 
 /// Ids of the tables that a kind needs.
@@ -274,30 +255,21 @@ pub(crate) fn needs(kind: ComponentKind) -> Option<&'static str> {
 }
 
 /// Is the table of a kind there, and whole?
-fn is_whole(plugin: &'static Plugin, kind: ComponentKind) -> bool {
-    let Some(id) = needs(kind) else { return false };
-    let object = |table: *const Object| {
-        // SAFETY: null or a static table.
-        unsafe { table.as_ref() }.is_some_and(|t| t.size >= size_of::<Object>())
-    };
-    // SAFETY: each id names its type.
-    unsafe {
-        match kind {
-            ComponentKind::Dataset => extension::<abi::Dataset>(plugin, id)
-                .is_some_and(|t| t.size >= size_of::<abi::Dataset>() && object(t.object)),
-            ComponentKind::Encoder => extension::<abi::Encoder>(plugin, id)
-                .is_some_and(|t| t.size >= size_of::<abi::Encoder>() && object(t.object)),
-            ComponentKind::Aligner => extension::<abi::Aligner>(plugin, id)
-                .is_some_and(|t| t.size >= size_of::<abi::Aligner>() && object(t.object)),
-            ComponentKind::Adapter => extension::<abi::Adapter>(plugin, id)
-                .is_some_and(|t| t.size >= size_of::<abi::Adapter>() && object(t.object)),
-            _ => extension::<Object>(plugin, id).is_some_and(|t| object(t)),
+fn is_whole(tables: &Tables, kind: ComponentKind) -> bool {
+    match kind {
+        ComponentKind::Dataset => tables.dataset.is_some(),
+        ComponentKind::Encoder => tables.encoder.is_some(),
+        ComponentKind::Aligner => tables.aligner.is_some(),
+        ComponentKind::Adapter => tables.adapter.is_some(),
+        ComponentKind::Semantics | ComponentKind::TextEncoder | ComponentKind::Gate => {
+            tables.object.is_some()
         }
+        ComponentKind::Preprocessor | ComponentKind::Augmentation => false,
     }
 }
 
-fn list(path: &Path, plugin: &'static Plugin, table: &'static Components) -> Result<Vec<Listed>> {
-    let refuse = |why: String| refused(path, "", &[why]);
+fn list(path: &Path, name: &str, tables: &Tables, table: &'static Components) -> Result<Vec<Listed>> {
+    let refuse = |why: String| refused(path, name, &[why]);
     // SAFETY: a table of this type.
     let answer = Collector::default().run(|out| unsafe { (table.list)(out) });
     let answer =
@@ -324,7 +296,7 @@ fn list(path: &Path, plugin: &'static Plugin, table: &'static Components) -> Res
                 "{what} bears no name for YAML: small letters and digits, `-` between words"
             )));
         }
-        if !is_whole(plugin, one.kind) {
+        if !is_whole(tables, one.kind) {
             let id = needs(one.kind).unwrap_or("(components of this kind cannot be plugins)");
             return Err(refuse(format!("{what} lacks the functions of `{id}`")));
         }

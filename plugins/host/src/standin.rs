@@ -16,7 +16,7 @@ use szar_core::{
     Problems, Requirements, Result, SemanticProvider, SemanticsConfig, SkeletonEncoder, SkeletonLayout,
     TestTimeAdapter, TextEncoder, TextEncoderConfig,
 };
-use szar_plugin_abi::{self as abi, Args, Object, Str};
+use szar_plugin_abi::{Args, Object, Str};
 use szar_plugin_bridge::import::{
     self, Asked, BuildWith, Facts, ForeignAdapter, ForeignAligner, ForeignDataset, ForeignEncoder,
     ForeignGate, ForeignSemantics, ForeignTexts, Handle, Input,
@@ -36,15 +36,6 @@ struct Foreign {
     handle: Handle,
     options: Value,
     facts: Facts,
-}
-
-/// The static pointer of a table of a plugin.
-///
-/// # Safety
-/// `object` is null or a static table.
-unsafe fn object(object: *const Object) -> Result<&'static Object> {
-    // SAFETY: promised by the caller.
-    unsafe { object.as_ref() }.ok_or_else(|| Error::Missing("functions of a plugin's objects".into()))
 }
 
 impl Foreign {
@@ -79,8 +70,11 @@ impl Foreign {
             }
         });
         let _ = who.settle("configure", answer)?;
+        if config.is_null() {
+            return Err(who.error("configure", "gave null instead of a configuration"));
+        }
         // SAFETY: the table was checked when the plugin was loaded; what `configure` gave is ours.
-        let handle = unsafe { Handle::new(config, object(plugin.table.config)?, Arc::clone(&who)) }?;
+        let handle = unsafe { Handle::new(config, plugin.config, Arc::clone(&who)) }?;
         let read = |method: &str| handle.must(method, &Asked::default());
         let options = read("options")?.json().map_err(|why| who.error("options", why))?;
         let facts = read("facts")?.json().map_err(|why| who.error("facts", why))?;
@@ -152,15 +146,13 @@ struct Parts {
 
 impl Parts {
     /// A table of the kind, checked when the plugin was loaded.
-    fn table<T>(&self, id: &str) -> Result<&'static T> {
-        // SAFETY: every caller names the type of its id.
-        let table = unsafe { self.plugin.table::<T>(id) };
-        table.ok_or_else(|| self.who.error("build", format!("lacks the functions of `{id}`")))
+    fn table<T>(&self, table: Option<T>) -> Result<T> {
+        table.ok_or_else(|| self.who.error("build", "lacks the functions of its kind"))
     }
 
-    fn handle(self, methods: *const Object) -> Result<Handle> {
+    fn handle(self, methods: &'static Object) -> Result<Handle> {
         // SAFETY: what `build` gave is ours, and belongs to the table of its kind.
-        unsafe { Handle::new(self.built, object(methods)?, self.who) }
+        unsafe { Handle::new(self.built, methods, self.who) }
     }
 }
 
@@ -250,9 +242,29 @@ impl DatasetConfig for DatasetStandIn {
 
     fn build(&self, ctx: &BuildContext) -> Result<Box<dyn Dataset>> {
         self.0.build(&BuildWith::of(ctx), |parts| {
-            let table: &'static abi::Dataset = parts.table(abi::DATASET)?;
-            Ok(Box::new(ForeignDataset::new(parts.handle(table.object)?, table)?) as Box<dyn Dataset>)
+            let (table, methods) = parts.table(parts.plugin.tables.dataset)?;
+            Ok(Box::new(ForeignDataset::new(parts.handle(methods)?, table)?) as Box<dyn Dataset>)
         })
+    }
+}
+
+impl EncoderStandIn {
+    /// The form of the features, as the plugin says.
+    fn said(&self, input: &InputSpec) -> Result<EncoderSpec> {
+        let text = serde_json::to_string(&Input::of(input)).unwrap_or_default();
+        let asked = Asked {
+            json: &text,
+            ..Asked::default()
+        };
+        let answer = self.0.handle.must("spec", &asked)?;
+        let spec: EncoderSpec = answer
+            .json()
+            .map_err(|why| self.0.handle.who.error("spec", why))?;
+        if [spec.channels, spec.frames, spec.joints].iter().any(|n| *n < 1) {
+            let why = format!("gave {spec:?}, expected sizes of 1 at least");
+            return Err(self.0.handle.who.error("spec", why));
+        }
+        Ok(spec)
     }
 }
 
@@ -265,16 +277,9 @@ impl EncoderConfig for EncoderStandIn {
     }
 
     fn spec(&self, input: &InputSpec) -> EncoderSpec {
-        let text = serde_json::to_string(&Input::of(input)).unwrap_or_default();
-        let asked = Asked {
-            json: &text,
-            ..Asked::default()
-        };
-        let who = &self.0.handle.who;
-        let answer = self.0.handle.must("spec", &asked);
-        let spec = answer.and_then(|answer| answer.json().map_err(|why| who.error("spec", why)));
-        spec.unwrap_or_else(|error| {
-            tracing::error!("{error}");
+        self.said(input).unwrap_or_else(|error| {
+            // `build` asks again, and fails.
+            tracing::debug!("{error}");
             EncoderSpec {
                 channels: 0,
                 frames: 1,
@@ -289,14 +294,14 @@ impl EncoderConfig for EncoderStandIn {
     }
 
     fn build(&self, input: &InputSpec, ctx: &BuildContext) -> Result<Box<dyn SkeletonEncoder>> {
+        let _ = self.said(input)?;
         let with = BuildWith {
             input: Some(Input::of(input)),
             ..BuildWith::of(ctx)
         };
         self.0.build(&with, |parts| {
-            let table: &'static abi::Encoder = parts.table(abi::ENCODER)?;
-            Ok(Box::new(ForeignEncoder::new(parts.handle(table.object)?, table)?)
-                as Box<dyn SkeletonEncoder>)
+            let (table, methods) = parts.table(parts.plugin.tables.encoder)?;
+            Ok(Box::new(ForeignEncoder::new(parts.handle(methods)?, table)?) as Box<dyn SkeletonEncoder>)
         })
     }
 }
@@ -316,7 +321,7 @@ impl SemanticsConfig for SemanticsStandIn {
     fn build(&self, ctx: &BuildContext) -> Result<Box<dyn SemanticProvider>> {
         let device = ctx.device;
         self.0.build(&BuildWith::of(ctx), |parts| {
-            let table: &'static Object = parts.table(abi::OBJECT)?;
+            let table = parts.table(parts.plugin.tables.object)?;
             Ok(Box::new(ForeignSemantics::new(parts.handle(table)?, device)) as Box<dyn SemanticProvider>)
         })
     }
@@ -331,7 +336,7 @@ impl TextEncoderConfig for TextsStandIn {
 
     fn build(&self, ctx: &BuildContext) -> Result<Box<dyn TextEncoder>> {
         self.0.build(&BuildWith::of(ctx), |parts| {
-            let table: &'static Object = parts.table(abi::OBJECT)?;
+            let table = parts.table(parts.plugin.tables.object)?;
             Ok(Box::new(ForeignTexts::new(parts.handle(table)?)?) as Box<dyn TextEncoder>)
         })
     }
@@ -367,8 +372,8 @@ impl AlignerConfig for AlignerStandIn {
             ..BuildWith::of(ctx)
         };
         self.0.build(&with, |parts| {
-            let table: &'static abi::Aligner = parts.table(abi::ALIGNER)?;
-            Ok(Box::new(ForeignAligner::new(parts.handle(table.object)?, table)?) as Box<dyn Aligner>)
+            let (table, methods) = parts.table(parts.plugin.tables.aligner)?;
+            Ok(Box::new(ForeignAligner::new(parts.handle(methods)?, table)?) as Box<dyn Aligner>)
         })
     }
 }
@@ -395,9 +400,9 @@ impl AdapterConfig for AdapterStandIn {
 
     fn build(&self, ctx: &BuildContext) -> Result<Box<dyn TestTimeAdapter>> {
         self.0.build(&BuildWith::of(ctx), |parts| {
-            let table: &'static abi::Adapter = parts.table(abi::ADAPTER)?;
-            let snapshots = parts.table::<abi::AdapterSnapshot>(abi::ADAPTER_SNAPSHOT).ok();
-            let handle = parts.handle(table.object)?;
+            let (table, methods) = parts.table(parts.plugin.tables.adapter)?;
+            let snapshots = parts.plugin.tables.snapshot;
+            let handle = parts.handle(methods)?;
             Ok(Box::new(ForeignAdapter::new(handle, table, snapshots)) as Box<dyn TestTimeAdapter>)
         })
     }
@@ -421,7 +426,7 @@ impl GateConfig for GateStandIn {
             ..BuildWith::of(ctx)
         };
         self.0.build(&with, |parts| {
-            let table: &'static Object = parts.table(abi::OBJECT)?;
+            let table = parts.table(parts.plugin.tables.object)?;
             Ok(Box::new(ForeignGate::new(parts.handle(table)?)) as Box<dyn GzslGate>)
         })
     }

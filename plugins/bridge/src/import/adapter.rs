@@ -10,6 +10,7 @@ use szar_plugin_abi::{self as abi, EncoderRef, Named, Str};
 use tch::Tensor;
 
 use super::{Asked, Handle, json};
+use crate::collect::{Collector, version};
 use crate::export::{LentAligner, LentEncoder};
 use crate::lend::LentSkeletons;
 use crate::tensor;
@@ -21,6 +22,8 @@ pub struct ForeignAdapter {
     handle: Handle,
     table: &'static abi::Adapter,
     snapshots: Option<&'static abi::AdapterSnapshot>,
+    /// Those of the stream, and their version when it began: what was lent then may still be held.
+    anchors: Option<(Tensor, i64)>,
 }
 
 /// One of the functions that see an observation.
@@ -42,6 +45,7 @@ impl ForeignAdapter {
             handle,
             table,
             snapshots,
+            anchors: None,
         }
     }
 
@@ -69,7 +73,14 @@ impl ForeignAdapter {
             ),
         };
         let model = LentAligner::new(model);
-        let mut answer = self.handle.run(name, |object, out| {
+        let mut lent = Collector::lending([
+            ("features", &seen.features.values),
+            ("scores", &seen.scores.logits),
+        ]);
+        if let Some((anchors, version)) = &self.anchors {
+            lent = lent.lend_since("anchors", anchors, *version);
+        }
+        let mut answer = self.handle.run_lending(lent, name, |object, out| {
             // SAFETY: everything lent lives until the call returns.
             unsafe { step(object, &raw const own, model.reference(), out) }
         })?;
@@ -111,6 +122,8 @@ impl TestTimeAdapter for ForeignAdapter {
             anchors: Some(&task.anchors),
             ..Asked::default()
         };
+        let anchors = &task.anchors.values;
+        self.anchors = Some((anchors.shallow_clone(), version(anchors)));
         self.handle.must("begin", &asked).map(|_| ())
     }
 
@@ -129,7 +142,9 @@ impl TestTimeAdapter for ForeignAdapter {
         let answer = self
             .handle
             .run("snapshot", |object, out| unsafe { (table.snapshot)(object, out) })?;
-        Ok(answer.named())
+        answer
+            .named()
+            .map_err(|why| self.handle.who.error("snapshot", why))
     }
 
     fn restore(&mut self, state: NamedTensors) -> Result<()> {
@@ -178,7 +193,15 @@ impl TestTimeAdapter for ForeignAdapter {
 
     fn moved_anchors(&self) -> Option<Tensor> {
         let answer = self.handle.call("moved_anchors", &Asked::default());
-        answer.ok().flatten()?.tensor("anchors").ok()
+        let anchors = answer.ok().flatten()?.tensor("anchors").ok()?;
+        let (start, _) = self.anchors.as_ref()?;
+        let of = |axis: usize| start.size().get(axis).copied();
+        let want = [None, of(0), of(1), of(2)];
+        let who = &self.handle.who;
+        let checked = who.checked("moved_anchors", Ok(anchors), want, start.device());
+        checked
+            .inspect_err(|error| tracing::warn!(%error, "left out of the report"))
+            .ok()
     }
 
     fn diagnostics(&self) -> BTreeMap<String, Vec<f64>> {

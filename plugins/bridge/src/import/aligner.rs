@@ -12,8 +12,8 @@ use szar_plugin_abi::{self as abi, AlignerRef, Object};
 use tch::Tensor;
 
 use super::{Asked, Handle, LentWork, Who, call, json};
+use crate::collect::{Collected, Collector};
 use crate::lend::Lent;
-use crate::out::{Collected, Collector};
 use crate::{tensor, wire};
 
 /// What both have in common: everything that only asks.
@@ -60,11 +60,12 @@ impl Asking<'_> {
 
     fn score(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Scores> {
         let lent = Lent::anchors(anchors)?;
+        let seen = Collector::lending([("features", &features.values), ("anchors", &anchors.values)]);
         let run = |out| {
             // SAFETY: as in `call`; what is lent lives until the call returns.
             unsafe { (self.table.score)(self.object, tensor::lend(&features.values), lent.table(), out) }
         };
-        let answer = self.who.settle("score", Collector::default().run(run))?;
+        let answer = self.who.settle("score", seen.run(run))?;
         let answer = answer.ok_or_else(|| self.who.error("score", "is not supported"))?;
         self.logits("score", answer, &features.values, anchors)
     }
@@ -90,9 +91,15 @@ impl Asking<'_> {
             ..Asked::default()
         };
         match self.call("condense", &asked)? {
-            Some(mut answer) => answer
-                .tensor("rows")
-                .map_err(|why| self.who.error("condense", why)),
+            Some(mut answer) => {
+                let rows = self.who.sound("condense", answer.tensor("rows"))?;
+                match rows_of(&rows) == rows_of(&features.values) {
+                    true => Ok(rows),
+                    false => Err(self
+                        .who
+                        .error("condense", "gave another number of rows than samples")),
+                }
+            }
             None => Ok(features.values.shallow_clone()),
         }
     }
@@ -189,11 +196,18 @@ impl Asking<'_> {
 
     fn tokens(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Tokens> {
         let mut answer = self.about("tokens", features, anchors)?;
-        let mut one = |name: &str| answer.tensor(name).map_err(|why| self.who.error("tokens", why));
+        let device = features.values.device();
+        let want = [rows_of(&features.values), None, None];
+        let values = self
+            .who
+            .checked("tokens", answer.tensor("values"), want, device)?;
+        let size = values.size();
+        let want = [size.get(1).copied(), size.get(2).copied()];
+        let mut one = |name: &str| self.who.checked("tokens", answer.tensor(name), want, device);
         Ok(Tokens {
-            values: one("values")?,
             mean: one("mean")?,
             variance: one("variance")?,
+            values,
         })
     }
 
@@ -202,7 +216,9 @@ impl Asking<'_> {
             return Ok(Vec::new());
         };
         let mut layers = Vec::new();
-        let mut tensors = answer.tensors.into_iter();
+        let sound = |(name, tensor)| Ok((name, self.who.sound("normalisation", Ok(tensor))?));
+        let tensors: Vec<_> = answer.tensors.into_iter().map(sound).collect::<Result<_>>()?;
+        let mut tensors = tensors.into_iter();
         while let Some((name, weight)) = tensors.next() {
             let layer = name.strip_suffix("/weight").map(str::to_owned);
             let bias = tensors.next().filter(|(bias, _)| {
@@ -376,6 +392,7 @@ impl Aligner for ForeignAligner {
             work: Some(&table),
         };
         let answer = self.handle.must("fit", &asked)?;
+        self.handle.can_be_saved()?;
         self.handle.json("fit", &answer)
     }
 
@@ -470,7 +487,10 @@ impl Aligner for BorrowedAligner {
 
     fn state(&self) -> NamedTensors {
         let answer = self.asking().must("state", &Asked::default());
-        answer.map(Collected::named).unwrap_or_default()
+        answer
+            .ok()
+            .and_then(|answer| answer.named().ok())
+            .unwrap_or_default()
     }
 
     fn load_state(&mut self, _: &NamedTensors) -> Result<()> {

@@ -10,8 +10,8 @@ use szar_core::{
 use szar_plugin_abi::{self as abi, EncoderRef, Object};
 
 use super::{Asked, Who, call};
+use crate::collect::{Collector, quietly};
 use crate::lend::{self, LentSkeletons};
-use crate::out::Collector;
 use crate::{tensor, wire};
 
 /// An encoder that was lent.
@@ -59,8 +59,9 @@ pub(super) unsafe fn encode(
     batch: &SkeletonBatch,
 ) -> Result<Encoding> {
     let lent = LentSkeletons::new(batch)?;
-    // SAFETY: promised by the caller; what is lent lives until the call returns.
-    let answer = Collector::default().run(|out| unsafe { (table.encode)(object, lent.table(), out) });
+    let answer = Collector::lending([("joints", &batch.joints), ("frames", &batch.frames)])
+        // SAFETY: promised by the caller; what is lent lives until the call returns.
+        .run(|out| unsafe { (table.encode)(object, lent.table(), out) });
     let answer = who.settle("encode", answer)?;
     let mut answer = answer.ok_or_else(|| who.error("encode", "is not supported"))?;
     let (rows, device) = (Some(batch.len() as i64), batch.joints.device());
@@ -119,7 +120,7 @@ impl SkeletonEncoder for BorrowedEncoder {
         answer
             .ok()
             .flatten()
-            .map(crate::out::Collected::named)
+            .and_then(|answer| answer.named().ok())
             .unwrap_or_default()
     }
 
@@ -169,7 +170,7 @@ unsafe extern "C" fn take(into: *mut c_void, batch: *const abi::Skeletons) {
         let (slot, batch) = unsafe { (&*into.cast::<Slot>(), lend::skeletons(batch)) };
         slot.replace(Some(batch));
     };
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(keep));
+    quietly(keep);
 }
 
 impl SeenSkeletons for BorrowedSequences {

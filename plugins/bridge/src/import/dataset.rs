@@ -63,9 +63,12 @@ impl Dataset for ForeignDataset {
         let mut answer = self.handle.run("load", load)?;
         let frame: Frame = self.handle.json("load", &answer)?;
         let who = &self.handle.who;
-        let count = frame.persons * frame.frames * self.info.layout.len() * 3;
-        let joints = answer.tensor("joints").map(|t| t.flatten(0, -1));
-        let joints = who.checked("load", joints, [Some(count as i64)], Device::Cpu)?;
+        let parts = [frame.persons, frame.frames, self.info.layout.len(), 3];
+        let count = parts.iter().try_fold(1usize, |all, part| all.checked_mul(*part));
+        let count = count.and_then(|count| i64::try_from(count).ok());
+        let count = count.ok_or_else(|| who.error("load", "says that it is larger than any memory"))?;
+        let joints = who.sound("load", answer.tensor("joints"))?.flatten(0, -1);
+        let joints = who.checked("load", Ok(joints), [Some(count)], Device::Cpu)?;
         Ok(Sequence {
             joints: host::HostF32::new(&joints).as_slice().to_vec(),
             frames: frame.frames,

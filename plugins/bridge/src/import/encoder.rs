@@ -75,6 +75,7 @@ impl SkeletonEncoder for ForeignEncoder {
             ..Asked::default()
         };
         let answer = self.handle.must("fit", &asked)?;
+        self.handle.can_be_saved()?;
         self.handle.json("fit", &answer)
     }
 

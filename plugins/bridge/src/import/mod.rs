@@ -26,8 +26,8 @@ pub use work::{LentWork, Surroundings};
 
 pub use crate::wire::{Facts, Input, Listed, Problem, Surroundings as BuildWith};
 
+use crate::collect::{Collected, Collector, Failure};
 use crate::lend::Lent;
-use crate::out::{Collected, Collector, Failure};
 use crate::tensor;
 
 /// Whose object it is, for messages.
@@ -59,8 +59,36 @@ impl Who {
         match result {
             Ok(collected) => Ok(Some(collected)),
             Err(Failure::Unsupported) => Ok(None),
-            Err(Failure::Cancelled) => Err(Error::Cancelled),
+            Err(Failure::Cancelled) => Err(self.error(call, "stopped, though nobody asked it to")),
             Err(Failure::Because(why)) => Err(self.error(call, why)),
+        }
+    }
+
+    /// A tensor of floating-point values that tch can work with, of any shape and on any device.
+    pub fn sound(&self, call: &str, tensor: Result<Tensor, String>) -> Result<Tensor> {
+        let tensor = self.dense(call, tensor)?;
+        match tensor.f_kind() {
+            Ok(tch::Kind::Float | tch::Kind::Half | tch::Kind::BFloat16 | tch::Kind::Double) => Ok(tensor),
+            Ok(kind) => Err(self.error(
+                call,
+                format!("gave values of kind {kind:?}, expected floating point"),
+            )),
+            Err(_) => Err(self.error(call, "gave values of an unknown kind, expected floating point")),
+        }
+    }
+
+    /// A tensor with values of any kind in plain memory.
+    pub fn dense(&self, call: &str, tensor: Result<Tensor, String>) -> Result<Tensor> {
+        let tensor = tensor.map_err(|why| self.error(call, why))?;
+        if !tensor.defined() {
+            return Err(self.error(call, "gave an empty handle"));
+        }
+        match tensor::is_plain(&tensor) {
+            true => Ok(tensor),
+            false => Err(self.error(
+                call,
+                "gave a tensor without values in plain memory (sparse, or on the `meta` device)",
+            )),
         }
     }
 
@@ -72,22 +100,9 @@ impl Who {
         want: [Option<i64>; D],
         device: tch::Device,
     ) -> Result<Tensor> {
-        let tensor = tensor.map_err(|why| self.error(call, why))?;
-        if !tensor.defined() {
-            return Err(self.error(call, "gave an empty handle"));
-        }
+        let tensor = self.sound(call, tensor)?;
         if let Err(error) = szar_core::shape::expect("result", &tensor, want) {
             return Err(self.error(call, error.to_string()));
-        }
-        let kind = tensor.kind();
-        if !matches!(
-            kind,
-            tch::Kind::Float | tch::Kind::Half | tch::Kind::BFloat16 | tch::Kind::Double
-        ) {
-            return Err(self.error(
-                call,
-                format!("gave values of kind {kind:?}, expected floating point"),
-            ));
         }
         if tensor.device() != device {
             let found = tensor.device();
@@ -164,11 +179,17 @@ unsafe fn call(
     method: &str,
     asked: &Asked<'_>,
 ) -> Result<Option<Collected>> {
+    let anchors = asked.anchors.map(|anchors| ("anchors", &anchors.values));
+    let lent = Collector::lending(asked.tensors.iter().copied().chain(anchors));
     let run = |args: *const Args| {
         // SAFETY: promised by the caller; arguments and results live during the call.
-        Collector::default().run(|out| unsafe { (table.call)(object, Str::new(method), args, out) })
+        lent.run(|out| unsafe { (table.call)(object, Str::new(method), args, out) })
     };
-    who.settle(method, with_args(asked, run)?)
+    match with_args(asked, run)? {
+        // Only who was given surroundings can know that somebody asked.
+        Err(Failure::Cancelled) if asked.work.is_some() => Err(Error::Cancelled),
+        other => who.settle(method, other),
+    }
 }
 
 impl Handle {
@@ -216,18 +237,39 @@ impl Handle {
 
     /// A function of a table of the kind, by its results.
     fn run(&self, name: &str, run: impl FnOnce(*mut c_void, *const Out) -> Status) -> Result<Collected> {
-        let answer = Collector::default().run(|out| run(self.object(), out));
+        self.run_lending(Collector::default(), name, run)
+    }
+
+    /// The same, with the tensors that the function is lent.
+    fn run_lending(
+        &self,
+        lent: Collector<'_>,
+        name: &str,
+        run: impl FnOnce(*mut c_void, *const Out) -> Status,
+    ) -> Result<Collected> {
+        let answer = lent.run(|out| run(self.object(), out));
         let answer = self.who.settle(name, answer)?;
         answer.ok_or_else(|| self.who.error(name, "is not supported"))
     }
 
     /// The state, by the method `state`.
     fn state(&self) -> Result<NamedTensors> {
-        Ok(self.must("state", &Asked::default())?.named())
+        let answer = self.must("state", &Asked::default())?;
+        answer.named().map_err(|why| self.who.error("state", why))
+    }
+
+    /// After a fit: what cannot be saved must not look trained.
+    fn can_be_saved(&self) -> Result<()> {
+        self.state().map(|_| ())
     }
 
     /// Hands a state over, by the method `load_state`.
     fn load_state(&self, state: &NamedTensors) -> Result<()> {
+        if state.is_empty() && !self.state()?.is_empty() {
+            return Err(self
+                .who
+                .error("load_state", "has weights, but those given are none"));
+        }
         let tensors: Vec<_> = state
             .iter()
             .map(|(name, tensor)| (name.as_str(), tensor))

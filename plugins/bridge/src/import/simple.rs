@@ -6,7 +6,7 @@ use szar_core::{ClassList, GateEvidence, GzslGate, Result, SemanticAnchors, Sema
 use tch::{Device, Kind, Tensor};
 
 use super::{Asked, Handle, json};
-use crate::out::Collected;
+use crate::collect::Collected;
 
 /// A semantic provider that answers by name.
 #[derive(Debug)]
@@ -32,8 +32,11 @@ impl SemanticProvider for ForeignSemantics {
         let mut answer = self.handle.must("anchors", &asked)?;
         let granularities: Vec<_> = self.handle.json("anchors", &answer)?;
         let want = [Some(classes.len() as i64), Some(granularities.len() as i64), None];
-        let values = answer.tensor("anchors").map(|t| t.to_device(self.device));
-        let values = self.handle.who.checked("anchors", values, want, self.device)?;
+        let who = &self.handle.who;
+        let values = who
+            .sound("anchors", answer.tensor("anchors"))?
+            .to_device(self.device);
+        let values = who.checked("anchors", Ok(values), want, self.device)?;
         SemanticAnchors::new(values, granularities, classes.clone())
     }
 }
@@ -74,9 +77,9 @@ impl TextEncoder for ForeignTexts {
             ..Asked::default()
         };
         let vectors = self.handle.must("encode", &asked)?.tensor("vectors");
-        let device = vectors.as_ref().map_or(Device::Cpu, Tensor::device);
-        let want = [Some(texts.len() as i64), Some(self.width)];
-        self.handle.who.checked("encode", vectors, want, device)
+        let vectors = self.handle.who.sound("encode", vectors)?;
+        let (device, want) = (vectors.device(), [Some(texts.len() as i64), Some(self.width)]);
+        self.handle.who.checked("encode", Ok(vectors), want, device)
     }
 
     fn fingerprint(&self) -> String {
@@ -116,16 +119,14 @@ impl ForeignGate {
     /// One value per sample.
     fn each(&self, method: &str, name: &str, evidence: &GateEvidence) -> Result<Tensor> {
         let values = self.must(method, evidence)?.tensor(name);
-        let values = values.map(|t| {
-            if t.kind() == Kind::Bool {
-                t.to_kind(Kind::Float)
-            } else {
-                t
-            }
-        });
+        let who = &self.handle.who;
+        let mut values = who.dense(method, values)?;
+        if matches!(values.f_kind(), Ok(Kind::Bool)) {
+            values = values.to_kind(Kind::Float);
+        }
         let logits = &evidence.scores.logits;
         let want = [logits.size().first().copied()];
-        self.handle.who.checked(method, values, want, logits.device())
+        who.checked(method, Ok(values), want, logits.device())
     }
 }
 

@@ -1,11 +1,11 @@
 //! The surroundings of a fit: lent to the other side, and made of what it lent.
 
 use std::ffi::c_void;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use szar_core::{Cancel, FitContext, Progress, Result, Seed};
 use szar_plugin_abi::{self as abi, Str, Work};
 
+use crate::collect::quietly;
 use crate::wire;
 
 /// The surroundings of a fit of ours, for the other side.
@@ -59,7 +59,7 @@ impl<'a> LentWork<'a> {
 unsafe fn lent<T: Default>(context: *mut c_void, body: impl FnOnce(&LentWork<'_>) -> T) -> T {
     // SAFETY: promised by the caller.
     let own = unsafe { context.cast::<LentWork<'_>>().cast_const().as_ref() };
-    catch_unwind(AssertUnwindSafe(|| own.map(body).unwrap_or_default())).unwrap_or_default()
+    quietly(|| own.map(body)).flatten().unwrap_or_default()
 }
 
 unsafe extern "C" fn begin(context: *mut c_void, stage: Str, total: u64) {
