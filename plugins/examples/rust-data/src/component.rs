@@ -67,7 +67,7 @@ impl DatasetConfig for WavesConfig {
             name: format!("{class}_{number}"),
             class: ClassId(class as i64),
             subject: Some(number as i64),
-            role: if number % 2 == 0 {
+            role: if number.is_multiple_of(2) {
                 SampleRole::Train
             } else {
                 SampleRole::Test
