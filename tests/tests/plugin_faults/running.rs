@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::{ends, faulty, from_c, szar};
@@ -57,14 +58,15 @@ fn predictions(output: &Path) -> String {
 }
 
 /// What a run without any fault predicts.
-fn sound() -> String {
-    let folder = tempfile::tempdir().expect("a folder");
-    let text = rust_pipeline(folder.path(), ENCODER, ALIGNER, "{type: faulty}");
-    let path = write(folder.path(), "sound", &text);
-    let output = folder.path().join("out");
-    let set = format!("output={}", output.display());
-    ends(szar().args(["run", "--set", &set]).arg(&path), 0);
-    predictions(&output)
+fn sound() -> &'static str {
+    static SOUND: OnceLock<String> = OnceLock::new();
+    SOUND.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let output = folder.path().join("out");
+        let text = rust_pipeline(&output, ENCODER, ALIGNER, "{type: faulty}");
+        ends(szar().arg("run").arg(write(folder.path(), "sound", &text)), 0);
+        predictions(&output)
+    })
 }
 
 /// Faults of adapters, and what is said of each; nothing where the results are to be those of a sound one.
@@ -122,11 +124,10 @@ fn one_process_survives_every_fault_of_an_adapter() {
         command.arg(write(folder.path(), fault, &text));
     }
     let (said, _) = ends(&mut command, 1);
-    let sound = sound();
     for (fault, part) in ADAPTER {
         let output = folder.path().join(fault);
         if part.is_empty() {
-            assert_eq!(predictions(&output), sound, "{fault}");
+            assert_eq!(predictions(&output), sound(), "{fault}");
             continue;
         }
         let part = format!("plugin `faulty`, adapter `faulty`, {part}");
@@ -257,56 +258,61 @@ fn one_process_survives_every_fault_of_a_c_plugin() {
 
 #[test]
 fn options_are_refused_with_their_place() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let check = |adapter: &str| {
-        let text = rust_pipeline(folder.path(), ENCODER, ALIGNER, adapter);
-        let path = write(folder.path(), "options", &text);
-        ends(szar().arg("check").arg(path), 2).0
-    };
-    for (adapter, parts) in [
+    let rust = [
         // What the schema refuses: all of it, with a hint.
-        (
-            "{type: faulty, digitz: 1, after: many}",
-            ["did you mean `digits`?", "options.yaml:11:36"],
-        ),
-        ("{type: faulty, fault: nap}", ["fault", "options.yaml:11:"]),
+        ("{type: faulty, digitz: 1, after: many}", "did you mean `digits`?"),
+        ("{type: faulty, digitz: 1}", "2.yaml:11:27"),
+        ("{type: faulty, fault: nap}", "3.yaml:11:"),
         // What the schema allows and the plugin does not.
         (
             "{type: faulty, digits: abc}",
-            ["configure: `abc` is not made of digits", "options.yaml:11:12"],
+            "configure: `abc` is not made of digits\n  at ",
         ),
+        ("{type: faulty, digits: a}", "5.yaml:11:12, `adapters[0]`"),
         (
             "{type: faulty, fault: validate-panics}",
-            ["validate: panicked: the check of the options panicked", "adapter"],
+            "validate: panicked: the check of the options panicked",
         ),
-    ] {
-        let said = check(adapter);
-        parts
-            .iter()
-            .for_each(|part| assert!(said.contains(part), "`{part}` in\n{said}"));
-    }
-    let Some(file) = from_c("old") else { return };
-    let text = pipeline(
-        &[file],
-        folder.path(),
-        "{type: st-gcn}",
-        "{type: purls}",
-        "{type: old}",
-    );
-    let path = write(folder.path(), "old", &text);
-    for (fault, part) in [
-        ("configure-fails", "configure: these options are not to my taste"),
+    ];
+    let c = [
         (
-            "configure-null",
+            "{type: old, fault: configure-fails}",
+            "configure: these options are not to my taste",
+        ),
+        (
+            "{type: old, fault: configure-null}",
             "configure: gave null instead of a configuration",
         ),
-        ("no-options", "options: has no such method"),
-        ("validate-status", "validate: returned the unknown status -5"),
-        ("validate-json", "validate: gave JSON that cannot be read"),
-        ("facts", "facts: gave JSON that cannot be read"),
-    ] {
-        let (said, _) = ends(szar().env("SZAR_C_FAULT", fault).arg("check").arg(&path), 2);
-        assert!(said.contains(part), "{fault}: `{part}` in\n{said}");
+        ("{type: old, fault: no-options}", "options: has no such method"),
+        (
+            "{type: old, fault: validate-status}",
+            "validate: returned the unknown status -5",
+        ),
+        (
+            "{type: old, fault: validate-json}",
+            "validate: gave JSON that cannot be read",
+        ),
+        (
+            "{type: old, fault: facts}",
+            "facts: gave JSON that cannot be read",
+        ),
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    let (rust_file, c_file) = (faulty(), from_c("old"));
+    let (mut plugins, mut cases) = (vec![rust_file.as_path()], rust.to_vec());
+    if let Some(file) = c_file {
+        plugins.push(file);
+        cases.extend(c);
+    }
+    let mut command = szar();
+    command.arg("check");
+    for (number, (adapter, _)) in cases.iter().enumerate() {
+        let text = pipeline(&plugins, folder.path(), ENCODER, ALIGNER, adapter);
+        command.arg(write(folder.path(), &(number + 1).to_string(), &text));
+    }
+    let (said, _) = ends(&mut command, 2);
+    for (adapter, part) in cases {
+        assert!(said.contains(part), "{adapter}: `{part}` in\n{said}");
     }
 }
 
