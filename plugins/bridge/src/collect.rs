@@ -60,6 +60,28 @@ impl Collected {
     }
 }
 
+/// A tensor that was lent and may still be held, and its version then.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub name: String,
+    pub tensor: Tensor,
+    pub version: i64,
+}
+
+impl Watched {
+    /// What was done to it since, against the rules.
+    pub fn misuse(&self) -> Option<String> {
+        (version(&self.tensor) != self.version).then(|| written(&self.name))
+    }
+}
+
+fn written(what: &str) -> String {
+    format!(
+        "wrote into `{what}`, which was only lent to it; it must write into a copy (`copy()`), since others read the \
+         same memory"
+    )
+}
+
 /// A tensor that is lent for a call, and what it was like before.
 #[derive(Debug)]
 struct Loan<'a> {
@@ -79,10 +101,7 @@ impl Loan<'_> {
     fn misuse(&self) -> Option<String> {
         let what = self.what;
         if version(self.tensor) != self.version {
-            return Some(format!(
-                "wrote into `{what}`, which was only lent to it; it must write into a copy (`copy()`), since others \
-                 read the same memory"
-            ));
+            return Some(written(what));
         }
         if self.tensor.requires_grad() != self.learns {
             return Some(format!(

@@ -70,7 +70,7 @@ fn sound() -> &'static str {
 }
 
 /// Faults of adapters, and what is said of each; nothing where the results are to be those of a sound one.
-const ADAPTER: [(&str, &str); 25] = [
+const ADAPTER: [(&str, &str); 26] = [
     ("build-fails", "build: this adapter cannot be built"),
     ("build-panics", "build: panicked: building panicked"),
     ("begin-fails", "begin: this adapter does not begin"),
@@ -100,6 +100,10 @@ const ADAPTER: [(&str, &str); 25] = [
     (
         "writes-anchors",
         "step: wrote into `anchors`, which was only lent",
+    ),
+    (
+        "writes-aligner",
+        "step: wrote into `projection of the aligner`, which was only lent",
     ),
     ("learns", "step: changed `requires_grad` of `features`"),
     ("doubles", ""),
