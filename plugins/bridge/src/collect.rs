@@ -1,5 +1,6 @@
 //! The caller's side of a call: receives results, and sees to it that the called side kept to the rules.
 
+use std::any::Any;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -248,10 +249,16 @@ pub(crate) fn quietly<T>(body: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(value) => Some(value),
         Err(payload) => {
-            // What a panic carries may panic again while it is dropped.
-            std::mem::forget(payload);
+            discard(payload);
             None
         }
+    }
+}
+
+/// Frees what a panic carried. Only a text is sure not to panic again while it is dropped; all else is left where it is.
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if !payload.is::<String>() && !payload.is::<&str>() {
+        std::mem::forget(payload);
     }
 }
 
