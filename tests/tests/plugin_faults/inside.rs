@@ -92,7 +92,7 @@ fn what_a_plugin_keeps_stays_as_it_was_and_what_it_writes_is_noticed_at_once() {
 #[test]
 fn an_old_adapter_has_no_second_pass_and_no_snapshots_and_says_so() {
     let Some(file) = from_c("old") else { return };
-    szar_plugin_host::load(file).expect("the plugin loads");
+    szar_plugin_host::load(&file).expect("the plugin loads");
     let config = config("old", json!({}));
     let (features, logits) = data();
     let mut online = begin(config.as_ref());

@@ -249,7 +249,7 @@ fn one_process_survives_every_fault_of_a_c_plugin() {
     for (fault, _) in faults {
         let adapter = format!("{{type: old, fault: {fault}}}");
         let output = folder.path().join(fault);
-        let text = pipeline(&[&faulty(), file], &output, ENCODER, ALIGNER, &adapter);
+        let text = pipeline(&[&faulty(), &file], &output, ENCODER, ALIGNER, &adapter);
         command.arg(write(folder.path(), fault, &text));
     }
     let (said, _) = ends(&mut command, 1);
@@ -304,7 +304,7 @@ fn options_are_refused_with_their_place() {
     let folder = tempfile::tempdir().expect("a folder");
     let (rust_file, c_file) = (faulty(), from_c("old"));
     let (mut plugins, mut cases) = (vec![rust_file.as_path()], rust.to_vec());
-    if let Some(file) = c_file {
+    if let Some(file) = &c_file {
         plugins.push(file);
         cases.extend(c);
     }
