@@ -95,6 +95,7 @@ fn stop_on_signal(cancel: &Cancel) {
     let cancel = cancel.clone();
     let handler = move || {
         if cancel.requested() {
+            szar_plugin_host::end_plainly();
             std::process::exit(130);
         }
         cancel.request();

@@ -1,7 +1,7 @@
 //! Components that misbehave while a pipeline runs.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -351,6 +351,28 @@ fn a_run_that_failed_in_a_plugin_goes_on_when_the_plugin_behaves() {
     assert_eq!(predictions(&output), sound());
 }
 
+/// A run that is in the second step of a plugin that takes its time there.
+fn in_a_slow_step(path: &Path, output: &Path) -> Child {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_szar-under-test"));
+    let program = program.arg("run").arg(path).env("SZAR_EXAMPLE_FAULT", "slow");
+    let quiet = program.stdout(Stdio::null()).stderr(Stdio::null());
+    let child = quiet.spawn().expect("it starts");
+    let begun = Instant::now();
+    while !output.exists() || !run_dir(output).join("aligner.safetensors").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not begin");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    child
+}
+
+fn interrupt(child: &Child) {
+    let status = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(status.expect("kill runs").success());
+}
+
 #[test]
 fn a_stream_that_was_stopped_in_a_slow_plugin_goes_on_where_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -360,33 +382,29 @@ fn a_stream_that_was_stopped_in_a_slow_plugin_goes_on_where_it_was() {
         "p",
         &rust_pipeline(&output, ENCODER, ALIGNER, CHANGING),
     );
-    let mut child = Command::new(env!("CARGO_BIN_EXE_szar-under-test"));
-    let child = child.arg("run").arg(&path).env("SZAR_EXAMPLE_FAULT", "slow");
-    let mut child = child
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts");
-    let begun = Instant::now();
-    while !output.exists() || !run_dir(&output).join("aligner.safetensors").exists() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it does not begin");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    // The first step is quick, the second takes seconds.
-    std::thread::sleep(Duration::from_millis(500));
-    let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(kill.expect("kill runs").success());
+    let mut child = in_a_slow_step(&path, &output);
+    interrupt(&child);
     assert_eq!(child.wait().expect("it ends").code(), Some(1));
-    let saved = run_dir(&output).join("stream-zsl-0.safetensors");
-    let anywhere = || {
-        let checkpoints = run_dir(&output).join("checkpoints");
-        saved.exists() || checkpoints.join("stream-zsl-0.safetensors").exists()
-    };
-    assert!(anywhere(), "nothing was saved");
     let (said, _) = ends(szar().args(["run", "--resume", "-v"]).arg(&path), 0);
     assert!(said.contains("goes on inside its stream"), "{said}");
+    assert_eq!(predictions(&output), sound());
+}
+
+#[test]
+fn a_plugin_that_does_not_return_is_left_by_a_second_signal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = folder.path().join("out");
+    let path = write(
+        folder.path(),
+        "p",
+        &rust_pipeline(&output, ENCODER, ALIGNER, CHANGING),
+    );
+    let mut child = in_a_slow_step(&path, &output);
+    interrupt(&child);
+    std::thread::sleep(Duration::from_millis(200));
+    interrupt(&child);
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    ends(szar().args(["run", "--resume"]).arg(&path), 0);
     assert_eq!(predictions(&output), sound());
 }
 
