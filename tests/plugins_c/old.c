@@ -36,13 +36,13 @@ static void release(void *object) { free(object); }
 
 static int32_t config_call(void *config, SzarStr method, const SzarArgs *args, const SzarOut *out) {
     (void)args;
-    if (is(method, "options") && !fault("no-options")) {
+    if (is(method, "options") && !fault_of(config, "no-options")) {
         out->text(out->context, str(config));
     } else if (is(method, "validate")) {
-        if (fault("validate-status")) return -5;
-        out->text(out->context, str(fault("validate-json") ? "[{\"field\": 1}]" : "[]"));
+        if (fault_of(config, "validate-status")) return -5;
+        out->text(out->context, str(fault_of(config, "validate-json") ? "[{\"field\": 1}]" : "[]"));
     } else if (is(method, "facts")) {
-        out->text(out->context, str(fault("facts") ? "[1]" : "{}"));
+        out->text(out->context, str(fault_of(config, "facts") ? "[1]" : "{}"));
     } else {
         return SZAR_UNSUPPORTED;
     }
@@ -72,14 +72,17 @@ static int32_t list(const SzarOut *out) {
 }
 
 static int32_t configure(SzarStr kind, SzarStr name, SzarStr options, void **config, const SzarOut *out) {
+    char *own = calloc(1, options.len + 1);
     (void)kind, (void)name;
-    if (fault("configure-fails")) return failed(out, "these options are not to my taste");
-    if (fault("configure-null")) *config = NULL;
-    else {
-        *config = calloc(1, options.len + 1);
-        memcpy(*config, options.data, options.len);
+    memcpy(own, options.data, options.len);
+    if (!fault_of(own, "configure-fails") && !fault_of(own, "configure-null")) {
+        *config = own;
+        return SZAR_OK;
     }
-    return SZAR_OK;
+    bool fails = fault_of(own, "configure-fails");
+    free(own);
+    *config = NULL;
+    return fails ? failed(out, "these options are not to my taste") : SZAR_OK;
 }
 
 static int32_t build(void *config, const SzarArgs *args, void **object, const SzarOut *out) {

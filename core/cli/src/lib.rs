@@ -81,14 +81,16 @@ pub fn main() -> ExitCode {
         Command::Plugin(args) => command::plugin::run(args, &output),
         Command::Doctor(args) => command::doctor::run(args, &output),
     });
-    match result {
+    let code = match result {
         Ok(code) => code,
         Err(error) => {
             output.error(&error);
             let input = error.downcast_ref::<Error>().is_some_and(Error::is_input);
             ExitCode::from(if input { 2 } else { 1 })
         }
-    }
+    };
+    szar_plugin_host::end_plainly();
+    code
 }
 
 /// The first signal asks to stop at the next safe place, the second stops at once.
@@ -96,6 +98,7 @@ fn stop_on_signal(cancel: &Cancel) {
     let cancel = cancel.clone();
     let handler = move || {
         if cancel.requested() {
+            szar_plugin_host::end_plainly();
             std::process::exit(130);
         }
         cancel.request();

@@ -1,5 +1,6 @@
 //! The caller's side of a call: receives results, and sees to it that the called side kept to the rules.
 
+use std::any::Any;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -60,6 +61,28 @@ impl Collected {
     }
 }
 
+/// A tensor that was lent and may still be held, and its version then.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub name: String,
+    pub tensor: Tensor,
+    pub version: i64,
+}
+
+impl Watched {
+    /// What was done to it since, against the rules.
+    pub fn misuse(&self) -> Option<String> {
+        (version(&self.tensor) != self.version).then(|| written(&self.name))
+    }
+}
+
+fn written(what: &str) -> String {
+    format!(
+        "wrote into `{what}`, which was only lent to it; it must write into a copy (`copy()`), since others read the \
+         same memory"
+    )
+}
+
 /// A tensor that is lent for a call, and what it was like before.
 #[derive(Debug)]
 struct Loan<'a> {
@@ -79,10 +102,7 @@ impl Loan<'_> {
     fn misuse(&self) -> Option<String> {
         let what = self.what;
         if version(self.tensor) != self.version {
-            return Some(format!(
-                "wrote into `{what}`, which was only lent to it; it must write into a copy (`copy()`), since others \
-                 read the same memory"
-            ));
+            return Some(written(what));
         }
         if self.tensor.requires_grad() != self.learns {
             return Some(format!(
@@ -229,10 +249,16 @@ pub(crate) fn quietly<T>(body: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(value) => Some(value),
         Err(payload) => {
-            // What a panic carries may panic again while it is dropped.
-            std::mem::forget(payload);
+            discard(payload);
             None
         }
+    }
+}
+
+/// Frees what a panic carried. Only a text is sure not to panic again while it is dropped; all else is left where it is.
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if !payload.is::<String>() && !payload.is::<&str>() {
+        std::mem::forget(payload);
     }
 }
 

@@ -7,6 +7,7 @@ use szar_core::{Error, Result};
 use szar_plugin_abi::{self as abi, Out, Status, Str};
 use tch::Tensor;
 
+use crate::collect::discard;
 use crate::tensor;
 
 /// Where the called side puts its results.
@@ -70,8 +71,7 @@ pub unsafe fn guard(out: *const Out, body: impl FnOnce(Sink<'_>) -> Result<Statu
             let text = payload.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
             sink.error(&format!("panicked: {}", text.unwrap_or("no message")));
-            // What a panic carries may panic again while it is dropped.
-            std::mem::forget(payload);
+            discard(payload);
             abi::FAILED
         }
     }

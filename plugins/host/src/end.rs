@@ -1,7 +1,25 @@
 //! How a process ends that has loaded plugins: without the destructors of libraries.
 //!
-//! A plugin may have left a thread behind that still works with tensors. The destructors that a C library runs at the end
-//! take libtorch away from under it, and what is then left of the process is an abort instead of its exit code.
+//! A plugin may have left a thread behind that still works with tensors. The destructors that C libraries run at the end
+//! take libtorch away from under it, and what is then left of the process is a signal instead of its exit code.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static NEEDED: AtomicBool = AtomicBool::new(false);
+
+/// There is code of others in this process now.
+pub(crate) fn needed() {
+    NEEDED.store(true, Ordering::Relaxed);
+}
+
+/// The last thing a program calls before it ends: where plugins were loaded, the process then ends with its exit code and
+/// flushed streams, but without destructors. Does nothing where there is no plugin.
+pub fn end_plainly() {
+    if NEEDED.load(Ordering::Relaxed) {
+        #[cfg(target_os = "linux")]
+        linux::register();
+    }
+}
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -21,14 +39,9 @@ mod linux {
         }
     }
 
-    pub(crate) fn plainly() {
-        // SAFETY: the handler lives as long as the program. Handlers run in reverse, so this one before those of libtorch.
+    /// Handlers run in reverse order: registered last, this one runs before every destructor.
+    pub(super) fn register() {
+        // SAFETY: the handler lives as long as the program.
         unsafe { on_exit(leave, std::ptr::null_mut()) };
     }
-}
-
-/// From now on the process ends plainly; what Rust has to flush is flushed before.
-pub(crate) fn plainly() {
-    #[cfg(target_os = "linux")]
-    linux::plainly();
 }

@@ -16,6 +16,7 @@ use std::path::Path;
 
 use szar_core::Result;
 
+pub use end::end_plainly;
 pub use library::{Loaded, load, loaded};
 pub use search::{SEARCH_PATH, load_found, user_folder};
 

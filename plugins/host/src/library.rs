@@ -160,7 +160,7 @@ fn open(path: &Path, bytes: &[u8]) -> Result<&'static Plugin> {
             abi::ENTRY
         ))
     })?;
-    end::plainly();
+    end::needed();
     // Never unloaded: what it gave may be anywhere.
     std::mem::forget(library);
     // SAFETY: as the boundary says: without arguments, gives a static table or null.

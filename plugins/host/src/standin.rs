@@ -403,7 +403,8 @@ impl AdapterConfig for AdapterStandIn {
             let (table, methods) = parts.table(parts.plugin.tables.adapter)?;
             let snapshots = parts.plugin.tables.snapshot;
             let handle = parts.handle(methods)?;
-            Ok(Box::new(ForeignAdapter::new(handle, table, snapshots)) as Box<dyn TestTimeAdapter>)
+            let adapter = ForeignAdapter::new(handle, table, snapshots);
+            Ok(Box::new(adapter.writing_aligner(self.0.facts.disturbs_aligner)) as Box<dyn TestTimeAdapter>)
         })
     }
 }

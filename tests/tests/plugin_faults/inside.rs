@@ -49,7 +49,7 @@ fn a_state_that_could_not_be_given_back_is_refused() {
         ("snapshot-nameless", "snapshot: gave a tensor without a name"),
     ] {
         let mut online = begin(faulty_with(fault).as_ref());
-        step(&mut online, &features, &logits).expect("a step");
+        let _ = step(&mut online, &features, &logits).expect("a step");
         let said = online.snapshot().expect_err("no snapshot").to_string();
         assert!(said.contains(part), "{said}");
     }
@@ -60,10 +60,10 @@ fn a_step_leaves_the_recording_of_gradients_as_it_was() {
     let (features, logits) = data();
     let learns = || (Tensor::zeros([1], FLOAT_CPU).set_requires_grad(true) + 1.0).requires_grad();
     let mut online = begin(faulty_with("leaves-gradients").as_ref());
-    step(&mut online, &features, &logits).expect("a step");
+    let _ = step(&mut online, &features, &logits).expect("a step");
     assert!(learns());
     tch::no_grad(|| {
-        step(&mut online, &features, &logits).expect("a step");
+        let _ = step(&mut online, &features, &logits).expect("a step");
         assert!(!learns());
     });
 }
@@ -92,7 +92,7 @@ fn what_a_plugin_keeps_stays_as_it_was_and_what_it_writes_is_noticed_at_once() {
 #[test]
 fn an_old_adapter_has_no_second_pass_and_no_snapshots_and_says_so() {
     let Some(file) = from_c("old") else { return };
-    szar_plugin_host::load(file).expect("the plugin loads");
+    szar_plugin_host::load(&file).expect("the plugin loads");
     let config = config("old", json!({}));
     let (features, logits) = data();
     let mut online = begin(config.as_ref());

@@ -57,7 +57,7 @@ fn a_library_that_was_cut_off_is_refused_and_kills_nothing() {
 #[test]
 fn a_library_that_is_no_plugin_is_refused() {
     let Some(file) = from_c("no_entry") else { return };
-    holds(&refused(file), "exports no `szar_plugin_entry`");
+    holds(&refused(&file), "exports no `szar_plugin_entry`");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_plugin_for_an_older_minor_version_loads_and_its_mistakes_are_named() {
     let list = |fault: &str, code: i32| {
         let mut command = szar();
         command.env("SZAR_C_FAULT", fault);
-        ends(command.args(["list", "adapter", "--plugin"]).arg(file), code)
+        ends(command.args(["list", "adapter", "--plugin"]).arg(&file), code)
     };
     for sound in ["", "true-schema"] {
         let (said, listed) = list(sound, 0);
@@ -142,14 +142,14 @@ fn a_plugin_may_be_named_twice_but_two_may_not_bear_one_name() {
     let Some(file) = from_c("old") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let (copy, link) = (folder.path().join("copy.so"), folder.path().join("link.so"));
-    std::fs::copy(file, &copy).expect("copied");
-    std::os::unix::fs::symlink(file, &link).expect("linked");
+    std::fs::copy(&file, &copy).expect("copied");
+    std::os::unix::fs::symlink(&file, &link).expect("linked");
     let with = |other: &Path, code| {
         let mut command = szar();
-        command.args(["list", "adapter", "--plugin"]).arg(file);
+        command.args(["list", "adapter", "--plugin"]).arg(&file);
         ends(command.arg("--plugin").arg(other), code)
     };
-    assert_eq!(with(file, 0).0, "");
+    assert_eq!(with(&file, 0).0, "");
     assert_eq!(with(&link, 0).0, "");
     holds(&with(&copy, 2).0, "this is a plugin `old`, and so is ");
 }
@@ -159,7 +159,7 @@ fn a_file_that_others_can_write_is_loaded_with_a_warning() {
     let Some(file) = from_c("old") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let open = folder.path().join("open.so");
-    std::fs::copy(file, &open).expect("copied");
+    std::fs::copy(&file, &open).expect("copied");
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o666)).expect("changed");
     let (said, listed) = ends(szar().args(["list", "adapter", "--plugin"]).arg(&open), 0);
     holds(&said, "can be replaced by any user of this machine");
@@ -170,7 +170,7 @@ fn a_file_that_others_can_write_is_loaded_with_a_warning() {
 fn what_nobody_named_is_left_out_with_a_warning() {
     let Some(file) = from_c("old") else { return };
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::copy(file, folder.path().join("liba.so")).expect("copied");
+    std::fs::copy(&file, folder.path().join("liba.so")).expect("copied");
     std::fs::write(folder.path().join("libbroken.so"), "no library").expect("written");
     std::fs::write(folder.path().join("notes.txt"), "not looked at").expect("written");
     std::fs::create_dir(folder.path().join("folder.so")).expect("made");

@@ -49,7 +49,7 @@ fn faulty() -> PathBuf {
 }
 
 /// A library built from C; `None` (and a line on stderr) where there is no compiler.
-fn from_c(name: &str) -> Option<&'static Path> {
+fn from_c(name: &str) -> Option<PathBuf> {
     static BUILT: OnceLock<Option<TempDir>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a folder");
@@ -72,6 +72,5 @@ fn from_c(name: &str) -> Option<&'static Path> {
         }
         Some(folder)
     });
-    let file = built.as_ref()?.path().join(format!("lib{name}.so"));
-    Some(Box::leak(file.into_boxed_path()))
+    Some(built.as_ref()?.path().join(format!("lib{name}.so")))
 }

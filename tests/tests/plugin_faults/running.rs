@@ -1,7 +1,8 @@
 //! Components that misbehave while a pipeline runs.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::{ends, faulty, from_c, szar};
@@ -57,18 +58,19 @@ fn predictions(output: &Path) -> String {
 }
 
 /// What a run without any fault predicts.
-fn sound() -> String {
-    let folder = tempfile::tempdir().expect("a folder");
-    let text = rust_pipeline(folder.path(), ENCODER, ALIGNER, "{type: faulty}");
-    let path = write(folder.path(), "sound", &text);
-    let output = folder.path().join("out");
-    let set = format!("output={}", output.display());
-    ends(szar().args(["run", "--set", &set]).arg(&path), 0);
-    predictions(&output)
+fn sound() -> &'static str {
+    static SOUND: OnceLock<String> = OnceLock::new();
+    SOUND.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let output = folder.path().join("out");
+        let text = rust_pipeline(&output, ENCODER, ALIGNER, "{type: faulty}");
+        ends(szar().arg("run").arg(write(folder.path(), "sound", &text)), 0);
+        predictions(&output)
+    })
 }
 
 /// Faults of adapters, and what is said of each; nothing where the results are to be those of a sound one.
-const ADAPTER: [(&str, &str); 25] = [
+const ADAPTER: [(&str, &str); 26] = [
     ("build-fails", "build: this adapter cannot be built"),
     ("build-panics", "build: panicked: building panicked"),
     ("begin-fails", "begin: this adapter does not begin"),
@@ -99,6 +101,10 @@ const ADAPTER: [(&str, &str); 25] = [
         "writes-anchors",
         "step: wrote into `anchors`, which was only lent",
     ),
+    (
+        "writes-aligner",
+        "step: wrote into `projection of the aligner`, which was only lent",
+    ),
     ("learns", "step: changed `requires_grad` of `features`"),
     ("doubles", ""),
     ("keeps", ""),
@@ -122,11 +128,10 @@ fn one_process_survives_every_fault_of_an_adapter() {
         command.arg(write(folder.path(), fault, &text));
     }
     let (said, _) = ends(&mut command, 1);
-    let sound = sound();
     for (fault, part) in ADAPTER {
         let output = folder.path().join(fault);
         if part.is_empty() {
-            assert_eq!(predictions(&output), sound, "{fault}");
+            assert_eq!(predictions(&output), sound(), "{fault}");
             continue;
         }
         let part = format!("plugin `faulty`, adapter `faulty`, {part}");
@@ -244,7 +249,7 @@ fn one_process_survives_every_fault_of_a_c_plugin() {
     for (fault, _) in faults {
         let adapter = format!("{{type: old, fault: {fault}}}");
         let output = folder.path().join(fault);
-        let text = pipeline(&[&faulty(), file], &output, ENCODER, ALIGNER, &adapter);
+        let text = pipeline(&[&faulty(), &file], &output, ENCODER, ALIGNER, &adapter);
         command.arg(write(folder.path(), fault, &text));
     }
     let (said, _) = ends(&mut command, 1);
@@ -257,56 +262,61 @@ fn one_process_survives_every_fault_of_a_c_plugin() {
 
 #[test]
 fn options_are_refused_with_their_place() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let check = |adapter: &str| {
-        let text = rust_pipeline(folder.path(), ENCODER, ALIGNER, adapter);
-        let path = write(folder.path(), "options", &text);
-        ends(szar().arg("check").arg(path), 2).0
-    };
-    for (adapter, parts) in [
+    let rust = [
         // What the schema refuses: all of it, with a hint.
-        (
-            "{type: faulty, digitz: 1, after: many}",
-            ["did you mean `digits`?", "options.yaml:11:36"],
-        ),
-        ("{type: faulty, fault: nap}", ["fault", "options.yaml:11:"]),
+        ("{type: faulty, digitz: 1, after: many}", "did you mean `digits`?"),
+        ("{type: faulty, digitz: 1}", "2.yaml:11:27"),
+        ("{type: faulty, fault: nap}", "3.yaml:11:"),
         // What the schema allows and the plugin does not.
         (
             "{type: faulty, digits: abc}",
-            ["configure: `abc` is not made of digits", "options.yaml:11:12"],
+            "configure: `abc` is not made of digits\n  at ",
         ),
+        ("{type: faulty, digits: a}", "5.yaml:11:12, `adapters[0]`"),
         (
             "{type: faulty, fault: validate-panics}",
-            ["validate: panicked: the check of the options panicked", "adapter"],
+            "validate: panicked: the check of the options panicked",
         ),
-    ] {
-        let said = check(adapter);
-        parts
-            .iter()
-            .for_each(|part| assert!(said.contains(part), "`{part}` in\n{said}"));
-    }
-    let Some(file) = from_c("old") else { return };
-    let text = pipeline(
-        &[file],
-        folder.path(),
-        "{type: st-gcn}",
-        "{type: purls}",
-        "{type: old}",
-    );
-    let path = write(folder.path(), "old", &text);
-    for (fault, part) in [
-        ("configure-fails", "configure: these options are not to my taste"),
+    ];
+    let c = [
         (
-            "configure-null",
+            "{type: old, fault: configure-fails}",
+            "configure: these options are not to my taste",
+        ),
+        (
+            "{type: old, fault: configure-null}",
             "configure: gave null instead of a configuration",
         ),
-        ("no-options", "options: has no such method"),
-        ("validate-status", "validate: returned the unknown status -5"),
-        ("validate-json", "validate: gave JSON that cannot be read"),
-        ("facts", "facts: gave JSON that cannot be read"),
-    ] {
-        let (said, _) = ends(szar().env("SZAR_C_FAULT", fault).arg("check").arg(&path), 2);
-        assert!(said.contains(part), "{fault}: `{part}` in\n{said}");
+        ("{type: old, fault: no-options}", "options: has no such method"),
+        (
+            "{type: old, fault: validate-status}",
+            "validate: returned the unknown status -5",
+        ),
+        (
+            "{type: old, fault: validate-json}",
+            "validate: gave JSON that cannot be read",
+        ),
+        (
+            "{type: old, fault: facts}",
+            "facts: gave JSON that cannot be read",
+        ),
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    let (rust_file, c_file) = (faulty(), from_c("old"));
+    let (mut plugins, mut cases) = (vec![rust_file.as_path()], rust.to_vec());
+    if let Some(file) = &c_file {
+        plugins.push(file);
+        cases.extend(c);
+    }
+    let mut command = szar();
+    command.arg("check");
+    for (number, (adapter, _)) in cases.iter().enumerate() {
+        let text = pipeline(&plugins, folder.path(), ENCODER, ALIGNER, adapter);
+        command.arg(write(folder.path(), &(number + 1).to_string(), &text));
+    }
+    let (said, _) = ends(&mut command, 2);
+    for (adapter, part) in cases {
+        assert!(said.contains(part), "{adapter}: `{part}` in\n{said}");
     }
 }
 
@@ -341,6 +351,28 @@ fn a_run_that_failed_in_a_plugin_goes_on_when_the_plugin_behaves() {
     assert_eq!(predictions(&output), sound());
 }
 
+/// A run that is in the second step of a plugin that takes its time there.
+fn in_a_slow_step(path: &Path, output: &Path) -> Child {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_szar-under-test"));
+    let program = program.arg("run").arg(path).env("SZAR_EXAMPLE_FAULT", "slow");
+    let quiet = program.stdout(Stdio::null()).stderr(Stdio::null());
+    let child = quiet.spawn().expect("it starts");
+    let begun = Instant::now();
+    while !output.exists() || !run_dir(output).join("aligner.safetensors").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not begin");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    child
+}
+
+fn interrupt(child: &Child) {
+    let status = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(status.expect("kill runs").success());
+}
+
 #[test]
 fn a_stream_that_was_stopped_in_a_slow_plugin_goes_on_where_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -350,33 +382,29 @@ fn a_stream_that_was_stopped_in_a_slow_plugin_goes_on_where_it_was() {
         "p",
         &rust_pipeline(&output, ENCODER, ALIGNER, CHANGING),
     );
-    let mut child = Command::new(env!("CARGO_BIN_EXE_szar-under-test"));
-    let child = child.arg("run").arg(&path).env("SZAR_EXAMPLE_FAULT", "slow");
-    let mut child = child
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts");
-    let begun = Instant::now();
-    while !output.exists() || !run_dir(&output).join("aligner.safetensors").exists() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it does not begin");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    // The first step is quick, the second takes seconds.
-    std::thread::sleep(Duration::from_millis(500));
-    let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(kill.expect("kill runs").success());
+    let mut child = in_a_slow_step(&path, &output);
+    interrupt(&child);
     assert_eq!(child.wait().expect("it ends").code(), Some(1));
-    let saved = run_dir(&output).join("stream-zsl-0.safetensors");
-    let anywhere = || {
-        let checkpoints = run_dir(&output).join("checkpoints");
-        saved.exists() || checkpoints.join("stream-zsl-0.safetensors").exists()
-    };
-    assert!(anywhere(), "nothing was saved");
     let (said, _) = ends(szar().args(["run", "--resume", "-v"]).arg(&path), 0);
     assert!(said.contains("goes on inside its stream"), "{said}");
+    assert_eq!(predictions(&output), sound());
+}
+
+#[test]
+fn a_plugin_that_does_not_return_is_left_by_a_second_signal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = folder.path().join("out");
+    let path = write(
+        folder.path(),
+        "p",
+        &rust_pipeline(&output, ENCODER, ALIGNER, CHANGING),
+    );
+    let mut child = in_a_slow_step(&path, &output);
+    interrupt(&child);
+    std::thread::sleep(Duration::from_millis(200));
+    interrupt(&child);
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    ends(szar().args(["run", "--resume"]).arg(&path), 0);
     assert_eq!(predictions(&output), sound());
 }
 

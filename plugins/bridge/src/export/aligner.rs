@@ -1,5 +1,6 @@
 //! Aligners as tables.
 
+use std::cell::RefCell;
 use std::ffi::c_void;
 
 use serde_json::json;
@@ -10,6 +11,7 @@ use szar_plugin_abi::{self as abi, AlignerRef, Args, Object, Out, Status, Str};
 use tch::Tensor;
 
 use super::{Given, dispatch, dispatch_shared, drop_boxed, give_all};
+use crate::collect::{Watched, version};
 use crate::import::Surroundings;
 use crate::out::{Sink, guard};
 use crate::{lend, tensor, wire};
@@ -42,12 +44,33 @@ static LENT: abi::Aligner = abi::Aligner {
 };
 
 /// An aligner lent for the duration of a call; it can score but not be trained or freed.
-pub struct LentAligner<'a>(&'a dyn Aligner);
+pub struct LentAligner<'a> {
+    model: &'a dyn Aligner,
+    /// Its own tensors that were handed out, which share its memory.
+    given: RefCell<Vec<Watched>>,
+}
 
 impl<'a> LentAligner<'a> {
     /// Lends an aligner.
     pub fn new(model: &'a dyn Aligner) -> Self {
-        Self(model)
+        Self {
+            model,
+            given: RefCell::default(),
+        }
+    }
+
+    /// What of its own it handed out, with the version that each had.
+    pub(crate) fn given(self) -> Vec<Watched> {
+        self.given.into_inner()
+    }
+
+    fn note<'t>(&self, tensors: impl IntoIterator<Item = (String, &'t Tensor)>) {
+        let watched = |(name, tensor): (String, &Tensor)| Watched {
+            name: format!("{name} of the aligner"),
+            version: version(tensor),
+            tensor: tensor.shallow_clone(),
+        };
+        self.given.borrow_mut().extend(tensors.into_iter().map(watched));
     }
 
     /// The reference that crosses; valid while `self` lives.
@@ -183,7 +206,23 @@ unsafe extern "C" fn lent_call(
     out: *const Out,
 ) -> Status {
     let run = |lent: &LentAligner<'_>, method: &str, args: &Given<'_>, sink: Sink<'_>| {
-        ask(lent.0, method, args, sink)
+        match method {
+            "state" => {
+                let state = lent.model.state();
+                lent.note(state.iter().map(|(name, tensor)| (name.clone(), tensor)));
+                give_all(sink, state);
+            }
+            "normalisation" => {
+                let layers = lent.model.normalisation();
+                for layer in &layers {
+                    let parts = [("weight", &layer.weight), ("bias", &layer.bias)];
+                    lent.note(parts.map(|(part, tensor)| (format!("{}/{part}", layer.layer), tensor)));
+                }
+                give_affine(sink, layers);
+            }
+            _ => return ask(lent.model, method, args, sink),
+        }
+        Ok(abi::OK)
     };
     // SAFETY: as above.
     unsafe { dispatch_shared(object, method, args, out, run) }
@@ -231,7 +270,7 @@ unsafe extern "C" fn lent_score(
 ) -> Status {
     // SAFETY: as the boundary promises.
     unsafe {
-        let model = object.cast::<LentAligner<'_>>().as_ref().map(|m| m.0);
+        let model = object.cast::<LentAligner<'_>>().as_ref().map(|m| m.model);
         scores(model, features, anchors, out)
     }
 }

@@ -1,5 +1,6 @@
 //! An adapter of the other side.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use szar_plugin_abi::{self as abi, EncoderRef, Named, Str};
 use tch::Tensor;
 
 use super::{Asked, Handle, json};
-use crate::collect::{Collector, version};
+use crate::collect::{Collector, Watched, version};
 use crate::export::{LentAligner, LentEncoder};
 use crate::lend::LentSkeletons;
 use crate::tensor;
@@ -24,6 +25,9 @@ pub struct ForeignAdapter {
     snapshots: Option<&'static abi::AdapterSnapshot>,
     /// Those of the stream, and their version when it began: what was lent then may still be held.
     anchors: Option<(Tensor, i64)>,
+    /// The same of the aligner's own tensors, where it asked for them.
+    watched: RefCell<Vec<Watched>>,
+    writes_aligner: bool,
 }
 
 /// One of the functions that see an observation.
@@ -46,7 +50,16 @@ impl ForeignAdapter {
             table,
             snapshots,
             anchors: None,
+            watched: RefCell::default(),
+            writes_aligner: false,
         }
+    }
+
+    /// One that may write into the aligner's own tensors, since its configuration says so.
+    #[must_use]
+    pub fn writing_aligner(mut self, writes: bool) -> Self {
+        self.writes_aligner = writes;
+        self
     }
 
     fn observe(&self, name: &str, step: Step, seen: &Observation, model: &dyn Aligner) -> Result<Scores> {
@@ -84,6 +97,7 @@ impl ForeignAdapter {
             // SAFETY: everything lent lives until the call returns.
             unsafe { step(object, &raw const own, model.reference(), out) }
         })?;
+        self.watch(name, model.given())?;
         let logits = &seen.scores.logits;
         let [rows, columns] = szar_core::shape::sizes("scores", logits, [None, None])?;
         let want = [Some(rows), Some(columns)];
@@ -91,6 +105,23 @@ impl ForeignAdapter {
         Ok(Scores {
             logits: who.checked(name, answer.tensor("logits"), want, logits.device())?,
         })
+    }
+
+    /// Takes note of what was newly handed out, and looks at what was before.
+    fn watch(&self, name: &str, given: Vec<Watched>) -> Result<()> {
+        if self.writes_aligner {
+            return Ok(());
+        }
+        let mut watched = self.watched.borrow_mut();
+        for new in given {
+            if watched.iter().all(|old| old.name != new.name) {
+                watched.push(new);
+            }
+        }
+        match watched.iter().find_map(Watched::misuse) {
+            Some(why) => Err(self.handle.who.error(name, why)),
+            None => Ok(()),
+        }
     }
 
     fn value<T: serde::de::DeserializeOwned + Default>(&self, method: &str) -> T {
@@ -123,6 +154,7 @@ impl TestTimeAdapter for ForeignAdapter {
             ..Asked::default()
         };
         let anchors = &task.anchors.values;
+        self.watched.get_mut().clear();
         self.anchors = Some((anchors.shallow_clone(), version(anchors)));
         self.handle.must("begin", &asked).map(|_| ())
     }

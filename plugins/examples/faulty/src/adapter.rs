@@ -50,6 +50,8 @@ pub enum AdapterFault {
     WritesScores,
     /// It writes into the anchors that it was given when the stream began.
     WritesAnchors,
+    /// It writes into the weights of the aligner.
+    WritesAligner,
     /// It wants gradients of the features themselves.
     Learns,
     /// It keeps all it was lent for ever, which is allowed.
@@ -154,7 +156,7 @@ impl Drop for Faulty {
 }
 
 impl Faulty {
-    fn misbehave(&mut self, fault: AdapterFault, seen: &Observation) -> Result<Tensor> {
+    fn misbehave(&mut self, fault: AdapterFault, seen: &Observation, model: &dyn Aligner) -> Result<Tensor> {
         use AdapterFault as F;
         let logits = &seen.scores.logits;
         let size = logits.size();
@@ -172,6 +174,7 @@ impl Faulty {
             F::WritesFeatures => drop(seen.features.values.shallow_clone().fill_(0.5)),
             F::WritesScores => drop(logits.shallow_clone().fill_(0.5)),
             F::WritesAnchors => self.kept.iter_mut().for_each(|anchors| drop(anchors.fill_(0.5))),
+            F::WritesAligner => model.state().values_mut().for_each(|own| drop(own.fill_(0.5))),
             F::Learns => drop(seen.features.values.set_requires_grad(true)),
             F::Keeps => {
                 let lent = [&seen.features.values, logits];
@@ -208,10 +211,10 @@ impl TestTimeAdapter for Faulty {
         Ok(())
     }
 
-    fn step(&mut self, seen: &Observation, _: &dyn Aligner) -> Result<Scores> {
+    fn step(&mut self, seen: &Observation, model: &dyn Aligner) -> Result<Scores> {
         self.steps += 1;
         let logits = match self.fault {
-            Some(fault) if self.steps > self.after => self.misbehave(fault, seen)?,
+            Some(fault) if self.steps > self.after => self.misbehave(fault, seen, model)?,
             _ => seen.scores.logits.shallow_clone(),
         };
         Ok(Scores { logits })
