@@ -324,18 +324,33 @@ fn the_templates_are_whole() {
         ("{{libtorch}}", &root.join(".libtorch").display().to_string()),
     ];
     let project = tempfile::tempdir().expect("a folder");
-    let files = [
+    let fill = |text: String| {
+        let text = pairs.iter().fold(text, |text, (from, to)| text.replace(from, to));
+        assert!(!text.contains("{{"), "{text}");
+        text
+    };
+    let template = |file: &str| std::fs::read_to_string(folder.join(file)).expect("a template");
+    for (file, into) in [
         ("Makefile.in", "Makefile"),
         ("README.md.in", "README.md"),
-        ("adapter.yaml.in", "pipeline.yaml"),
-        ("encoder.yaml.in", "encoder.yaml"),
         ("gitignore.in", ".gitignore"),
-    ];
-    for (template, file) in files {
-        let text = std::fs::read_to_string(folder.join(template)).expect("a template");
-        let text = pairs.iter().fold(text, |text, (from, to)| text.replace(from, to));
-        assert!(!text.contains("{{"), "{template}: {text}");
-        std::fs::write(project.path().join(file), text).expect("a file");
+    ] {
+        std::fs::write(project.path().join(into), fill(template(file))).expect("a file");
+    }
+    // The sources are those of the examples under the project's name, which therefore must stand in them as a whole.
+    for (kind, name, pascal) in [
+        ("adapter", "centred-temperature", "CentredTemperature"),
+        ("aligner", "principal-ridge", "PrincipalRidge"),
+        ("encoder", "joint-moments", "JointMoments"),
+    ] {
+        let example = root.join(format!("plugins/examples/cpp-{kind}/src/component.cpp"));
+        let text = std::fs::read_to_string(example).expect("an example");
+        assert!(
+            text.contains(&format!("SZAR_PLUGIN(\"szar-example-cpp-{kind}\", ")),
+            "{text}"
+        );
+        assert!(text.contains(&format!("component<{pascal}Config>")), "{text}");
+        assert!(text.contains(&format!("\"{name}\", \"")), "{text}");
     }
     if !compiler() {
         return;
