@@ -63,6 +63,11 @@ plugin!(
     "plugins/examples/cpp-encoder",
     "szar-example-cpp-encoder"
 );
+plugin!(
+    aligner,
+    "plugins/examples/cpp-aligner",
+    "szar-example-cpp-aligner"
+);
 plugin!(trouble, "plugins/cpp/tests", "szar-trouble");
 
 fn szar() -> Command {
@@ -95,7 +100,7 @@ fn pipeline(folder: &Path, plugins: &[&Path], parts: &str) -> PathBuf {
     let base = szar_tests::root().join("configs/quickstart.yaml");
     let text = format!(
         "base: {:?}\nname: in-cpp\nplugins: [{}]\nthreads: 1\noutput: {:?}\ndataset: {{samples_per_class: 6}}\n\
-         preprocess: {{frames: 16}}\naligner: {{type: eszsl}}\ngate: null\nevaluate: [zsl]\n{parts}",
+         preprocess: {{frames: 16}}\ngate: null\nevaluate: [zsl]\n{parts}",
         base.display().to_string(),
         list.join(", "),
         folder.join("runs").display().to_string()
@@ -106,17 +111,28 @@ fn pipeline(folder: &Path, plugins: &[&Path], parts: &str) -> PathBuf {
 }
 
 /// Scores before and after the adapters, and the predictions as they stand in the file.
-fn results(folder: &Path) -> (Value, Vec<u8>) {
+fn results(folder: &Path) -> (Value, String) {
     let runs = std::fs::read_dir(folder.join("runs")).expect("runs").flatten();
     let run = runs.map(|e| e.path()).find(|p| p.join("report.json").exists());
     let run = run.expect("a run");
     let report = std::fs::read_to_string(run.join("report.json")).expect("a report");
     let report: Value = serde_json::from_str(&report).expect("JSON");
-    let predictions = std::fs::read(run.join("predictions.csv")).expect("predictions");
+    let predictions = std::fs::read_to_string(run.join("predictions.csv")).expect("predictions");
     (report["zsl"].clone(), predictions)
 }
 
-const BOTH: &str = "encoder: {type: joint-moments, channels: 64}\n\
+/// The same predictions, and numbers that differ by no more than what rounding does to sums of another order.
+fn agree(a: &str, b: &str) -> bool {
+    let same = |(a, b): (&str, &str)| match (a.parse::<f64>(), b.parse::<f64>()) {
+        (Ok(a), Ok(b)) => (a - b).abs() <= 1e-5 * a.abs().max(1.0),
+        _ => a == b,
+    };
+    let cells = |text: &str| text.matches([',', '\n']).count();
+    let split = |text: &str| text.split([',', '\n']).map(str::to_owned).collect::<Vec<_>>();
+    cells(a) == cells(b) && split(a).iter().zip(&split(b)).all(|(a, b)| same((a, b)))
+}
+
+const BOTH: &str = "encoder: {type: joint-moments, channels: 64}\naligner: {type: eszsl}\n\
     adapters: [{type: centred-temperature, share: 0.5, temperature: 2, anchors: centred}]\n";
 
 #[test]
@@ -204,35 +220,51 @@ fn two_plugins_in_cxx_run_in_one_pipeline_whatever_the_batch() {
     assert_ne!(report["before"], report["after"], "{report}");
     for batch in [1, 7] {
         let (again, same) = run(batch, 1);
-        assert_eq!(predictions, same, "batch {batch}");
+        assert!(agree(&predictions, &same), "batch {batch}: {same}");
         assert_eq!(report["after"]["class_mean"], again["after"]["class_mean"]);
     }
     // Streams are kept apart by the adapter, also within a batch.
     let (dealt, one_by_one) = (run(64, 3), run(1, 3));
-    assert_eq!(dealt.1, one_by_one.1);
-    assert_ne!(dealt.1, predictions);
+    assert!(agree(&dealt.1, &one_by_one.1), "{}", one_by_one.1);
+    assert!(!agree(&dealt.1, &predictions));
+}
+
+#[test]
+fn an_aligner_in_cxx_is_refined_by_gradients_through_it() {
+    let (Some(encoder), Some(aligner)) = (encoder(), aligner()) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let parts = "encoder: {type: joint-moments}\naligner: {type: principal-ridge, components: 8}\n\
+                 adapters: [{type: dynapurls, preset: paper}]\n";
+    let path = pipeline(folder.path(), &[&aligner, &encoder], parts);
+    szar().arg("run").arg(&path).assert().success();
+    let (report, _) = results(folder.path());
+    assert_ne!(report["before"], report["after"], "{report}");
 }
 
 #[test]
 fn what_the_examples_promise_holds() {
-    let (Some(adapter), Some(encoder)) = (adapter(), encoder()) else {
+    let (Some(adapter), Some(encoder), Some(aligner)) = (adapter(), encoder(), aligner()) else {
         return;
     };
-    for library in [adapter, encoder] {
+    for library in [adapter, encoder, aligner] {
         let text = stdout(szar().args(["plugin", "check"]).arg(&library));
-        assert!(!text.contains("broken"), "{text}");
+        assert!(text.contains(" 0 broken"), "{text}");
     }
 }
 
 #[test]
 fn what_the_host_lends_is_what_it_uses_itself() {
-    let Some(trouble) = trouble() else { return };
+    let (Some(encoder), Some(trouble)) = (encoder(), trouble()) else {
+        return;
+    };
     for what in ["scored", "condensed", "encoded"] {
         let folder = tempfile::tempdir().expect("a folder");
         let parts = format!(
-            "encoder: {{base_channels: 8, train: {{epochs: 1}}}}\nadapters: [{{type: trouble, what: {what}}}]\n"
+            "encoder: {{type: joint-moments}}\naligner: {{type: eszsl}}\nadapters: [{{type: trouble, what: {what}}}]\n"
         );
-        let path = pipeline(folder.path(), &[&trouble], &parts);
+        let path = pipeline(folder.path(), &[&encoder, &trouble], &parts);
         szar().arg("run").arg(&path).assert().success();
         let (report, _) = results(folder.path());
         assert_eq!(
@@ -245,12 +277,14 @@ fn what_the_host_lends_is_what_it_uses_itself() {
 
 #[test]
 fn what_is_thrown_in_cxx_ends_the_run_with_its_message() {
-    let Some(trouble) = trouble() else { return };
+    let (Some(encoder), Some(trouble)) = (encoder(), trouble()) else {
+        return;
+    };
     let folder = tempfile::tempdir().expect("a folder");
     let path = pipeline(
         folder.path(),
-        &[&trouble],
-        "encoder: {base_channels: 8, train: {epochs: 1}}\n",
+        &[&encoder, &trouble],
+        "encoder: {type: joint-moments}\naligner: {type: eszsl}\n",
     );
     for (what, call, why) in [
         ("std", "step", "the cache is on fire"),
@@ -290,18 +324,33 @@ fn the_templates_are_whole() {
         ("{{libtorch}}", &root.join(".libtorch").display().to_string()),
     ];
     let project = tempfile::tempdir().expect("a folder");
-    let files = [
+    let fill = |text: String| {
+        let text = pairs.iter().fold(text, |text, (from, to)| text.replace(from, to));
+        assert!(!text.contains("{{"), "{text}");
+        text
+    };
+    let template = |file: &str| std::fs::read_to_string(folder.join(file)).expect("a template");
+    for (file, into) in [
         ("Makefile.in", "Makefile"),
         ("README.md.in", "README.md"),
-        ("adapter.yaml.in", "pipeline.yaml"),
-        ("encoder.yaml.in", "encoder.yaml"),
         ("gitignore.in", ".gitignore"),
-    ];
-    for (template, file) in files {
-        let text = std::fs::read_to_string(folder.join(template)).expect("a template");
-        let text = pairs.iter().fold(text, |text, (from, to)| text.replace(from, to));
-        assert!(!text.contains("{{"), "{template}: {text}");
-        std::fs::write(project.path().join(file), text).expect("a file");
+    ] {
+        std::fs::write(project.path().join(into), fill(template(file))).expect("a file");
+    }
+    // The sources are those of the examples under the project's name, which therefore must stand in them as a whole.
+    for (kind, name, pascal) in [
+        ("adapter", "centred-temperature", "CentredTemperature"),
+        ("aligner", "principal-ridge", "PrincipalRidge"),
+        ("encoder", "joint-moments", "JointMoments"),
+    ] {
+        let example = root.join(format!("plugins/examples/cpp-{kind}/src/component.cpp"));
+        let text = std::fs::read_to_string(example).expect("an example");
+        assert!(
+            text.contains(&format!("SZAR_PLUGIN(\"szar-example-cpp-{kind}\", ")),
+            "{text}"
+        );
+        assert!(text.contains(&format!("component<{pascal}Config>")), "{text}");
+        assert!(text.contains(&format!("\"{name}\", \"")), "{text}");
     }
     if !compiler() {
         return;
@@ -318,7 +367,7 @@ fn the_templates_are_whole() {
     let text = String::from_utf8_lossy(&plan.stdout).into_owned() + &String::from_utf8_lossy(&plan.stderr);
     assert!(plan.status.success(), "{text}");
     assert!(
-        text.contains("src/component.cpp") && text.contains("-o ./libmy_thing.so"),
+        text.contains("src/component.cpp") && text.contains("-o libmy_thing.so"),
         "{text}"
     );
     assert!(text.contains("szar plugin check ./libmy_thing.so"), "{text}");

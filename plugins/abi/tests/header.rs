@@ -12,7 +12,7 @@ fn file(path: &str) -> PathBuf {
 }
 
 fn read(path: &str) -> String {
-    std::fs::read_to_string(file(path)).unwrap()
+    std::fs::read_to_string(file(path)).expect("a file of this package")
 }
 
 /// The rules at the top of the library, as a comment.
@@ -131,10 +131,10 @@ fn generate() -> String {
         .with_config(config(&source))
         .with_src(file("src/lib.rs"))
         .generate()
-        .unwrap();
+        .expect("bindings");
     let mut bytes = Vec::new();
     bindings.write(&mut bytes);
-    let text = String::from_utf8(bytes).unwrap();
+    let text = String::from_utf8(bytes).expect("UTF-8");
     let lines = text.lines().map(|line| in_c(line.trim_end()) + "\n");
     lines.collect()
 }
@@ -143,7 +143,7 @@ fn generate() -> String {
 fn the_header_is_the_one_that_the_source_gives() {
     let (path, new) = ("include/szar_plugin.h", generate());
     if std::env::var_os("SZAR_BLESS").is_some_and(|set| set != "0") {
-        std::fs::write(file(path), &new).unwrap();
+        std::fs::write(file(path), &new).expect("a file");
     }
     assert!(
         read(path) == new,
@@ -251,9 +251,9 @@ fn asserts() -> String {
 
 /// Compiles a source; `None` (and a line on stderr) where there is no compiler.
 fn compiles(compiler: &str, source: &str, language: &[&str]) -> Option<Result<(), String>> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("check.src");
-    std::fs::write(&path, source).unwrap();
+    std::fs::write(&path, source).expect("a file");
     let output = Command::new(compiler)
         .args(language)
         .args(["-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only", "-I"])
@@ -294,7 +294,10 @@ fn a_field_in_another_place_does_not_compile() {
     assert_ne!(wrong, asserts());
     for (compiler, language) in LANGUAGES {
         if let Some(result) = compiles(compiler, &wrong, language) {
-            assert!(result.unwrap_err().contains("extension"), "{language:?}");
+            assert!(
+                result.expect_err("it is wrong").contains("extension"),
+                "{language:?}"
+            );
         }
     }
 }

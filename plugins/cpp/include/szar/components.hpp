@@ -82,6 +82,48 @@ class Encoder {
   virtual void load_state(const NamedTensors &state) = 0;
 };
 
+/// What an aligner offers and needs.
+struct Capabilities {
+  bool map = false;                                    ///< needs the spatio-temporal map; pooled features do otherwise
+  std::vector<std::string> granularities = {"global"}; ///< texts it uses, by name
+  bool differentiable_in_anchors = false;              ///< `score` carries gradients to the anchors
+  bool differentiable_in_features = false;             ///< `score` carries gradients to the features
+  bool visual_embeddings = false;                      ///< has `embed`
+};
+
+/// Features of seen classes with their labels.
+struct SeenSet {
+  at::Tensor features;  ///< `[n, N, T', V']`
+  at::Tensor labels;    ///< `[n]` i64, rows of the anchors
+};
+
+/// An aligner: scores features against semantic anchors. One object is used by one thread at a time.
+class Aligner {
+ public:
+  virtual ~Aligner() = default;
+
+  /// What it offers and needs; the same as the configuration says.
+  virtual Capabilities capabilities() const = 0;
+
+  /// Trains on seen classes, given their anchors; the validation part may be empty.
+  virtual FitSummary fit(const SeenSet &train, const SeenSet &validation, const Anchors &anchors,
+                         const FitContext &context) = 0;
+
+  /// Logits `[B, C]` f32 of features `[B, N, T', V']` against anchors of any C classes.
+  virtual at::Tensor score(const at::Tensor &features, const Anchors &anchors) const = 0;
+
+  /// One vector per sample, `[B, e]`, and per class, `[C, e]`, in a common space.
+  virtual std::pair<at::Tensor, at::Tensor> embed(const at::Tensor &, const Anchors &) const {
+    throw std::runtime_error("this aligner has no embeddings");
+  }
+
+  /// All parameters and buffers by name.
+  virtual NamedTensors state() const = 0;
+
+  /// Takes over what `state` gave.
+  virtual void load_state(const NamedTensors &state) = 0;
+};
+
 /// A remark that every report of the run carries.
 struct Mark {
   bool uses_test_labels = false;  ///< true when test labels reached anything but the final count
@@ -146,6 +188,23 @@ class EncoderConfig : public Config {
 
   /// The runtime part.
   virtual std::unique_ptr<Encoder> build(const InputSpec &input, const BuildContext &context) const = 0;
+};
+
+/// Options of an aligner.
+class AlignerConfig : public Config {
+ public:
+  /// What it offers and needs.
+  virtual Capabilities capabilities() const { return {}; }
+
+  /// Width of the anchors it was made for; nothing for any.
+  virtual std::optional<int64_t> width() const { return std::nullopt; }
+
+  /// File with trained weights; empty when the aligner is to be fitted.
+  virtual std::filesystem::path weights() const { return {}; }
+
+  /// The runtime part, for features of this form and G texts of d numbers each.
+  virtual std::unique_ptr<Aligner> build(const EncoderSpec &features, const std::vector<std::string> &granularities,
+                                         int64_t width, const BuildContext &context) const = 0;
 };
 
 SZAR_NAMESPACE_END

@@ -36,6 +36,15 @@ class Anchors {
   Classes classes() const;
   /// Names of the G texts of each class.
   std::vector<std::string> granularities() const;
+  /// The texts of one granularity, `[C, d]`. Throws when there is none of that name.
+  at::Tensor granularity(const std::string &name) const {
+    const auto names = granularities();
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (names[i] == name) return values.select(1, static_cast<int64_t>(i));
+    }
+    throw std::invalid_argument("the anchors have no text `" + name + "`");
+  }
+
   /// The same classes with other values of the same shape.
   Anchors with(at::Tensor other) const {
     expect("anchors", other, values.sizes());

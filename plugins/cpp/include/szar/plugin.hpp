@@ -1,13 +1,13 @@
 // Plugins of szar in C++17: include this one header.
 //
-// Derive a configuration from szar::AdapterConfig or szar::EncoderConfig and the runtime part from szar::Adapter or
-// szar::Encoder, and end the file with
+// Derive a configuration from szar::AdapterConfig, szar::AlignerConfig or szar::EncoderConfig and the runtime part from
+// szar::Adapter, szar::Aligner or szar::Encoder, and end the file with
 //
 //   SZAR_PLUGIN("my-plugin", "0.1.0",
 //               szar::component<MyConfig>("my-adapter", "What it does, in one sentence.", "Where it is from."))
 //
 // Tensors are at::Tensor of the libtorch that szar runs with; they cross without a copy. Whatever is thrown becomes an
-// error of the run that names the plugin, the component and the call. See plugins/examples/cpp-adapter and cpp-encoder.
+// error of the run that names the plugin, the component and the call. See plugins/examples/cpp-*.
 #pragma once
 
 #include "szar/tables.hpp"

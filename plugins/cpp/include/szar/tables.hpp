@@ -26,9 +26,10 @@ struct Component {
 template <class C>
 Component component(std::string name, std::string summary, std::string paper = {}) {
   constexpr bool adapter = std::is_base_of<AdapterConfig, C>::value;
-  static_assert(adapter || std::is_base_of<EncoderConfig, C>::value,
-                "a component's configuration derives from szar::AdapterConfig or szar::EncoderConfig");
-  return {adapter ? "adapter" : "encoder", std::move(name), std::move(summary), std::move(paper),
+  constexpr bool aligner = std::is_base_of<AlignerConfig, C>::value;
+  static_assert(adapter || aligner || std::is_base_of<EncoderConfig, C>::value,
+                "a configuration derives from szar::AdapterConfig, szar::AlignerConfig or szar::EncoderConfig");
+  return {adapter ? "adapter" : aligner ? "aligner" : "encoder", std::move(name), std::move(summary), std::move(paper),
           [] { return std::unique_ptr<Config>(std::make_unique<C>()); }};
 }
 
@@ -70,6 +71,14 @@ SzarStatus dispatch(void *pointer, SzarStr method, const SzarArgs *args, const S
 
 // ---- configurations
 
+inline Json json(const Capabilities &own) {
+  return {{"features", own.map ? "map" : "pooled"},
+          {"granularities", own.granularities},
+          {"differentiable_in_anchors", own.differentiable_in_anchors},
+          {"differentiable_in_features", own.differentiable_in_features},
+          {"visual_embeddings", own.visual_embeddings}};
+}
+
 inline Json facts(const Config &config) {
   Json own = Json::object();
   own["marks"] = Json::array();
@@ -94,6 +103,12 @@ inline Json facts(const Config &config) {
   if (const auto *encoder = dynamic_cast<const EncoderConfig *>(&config)) {
     own["comes_trained"] = !encoder->trains();
     const auto weights = encoder->weights();
+    if (!weights.empty()) own["weights"] = weights.string();
+  }
+  if (const auto *aligner = dynamic_cast<const AlignerConfig *>(&config)) {
+    const auto weights = aligner->weights();
+    own["capabilities"] = json(aligner->capabilities());
+    if (const auto width = aligner->width()) own["width"] = *width;
     if (!weights.empty()) own["weights"] = weights.string();
   }
   return own;
@@ -177,6 +192,9 @@ inline SzarStatus build(void *pointer, const SzarArgs *args, void **built, const
       *built = adapter->build(context).release();
     } else if (const auto *encoder = dynamic_cast<const EncoderConfig *>(&config)) {
       *built = encoder->build(input(from.at("input")), context).release();
+    } else if (const auto *aligner = dynamic_cast<const AlignerConfig *>(&config)) {
+      const auto names = from.at("granularities").get<std::vector<std::string>>();
+      *built = aligner->build(spec(from.at("features")), names, from.at("width"), context).release();
     } else {
       return SZAR_UNSUPPORTED;
     }
@@ -256,18 +274,22 @@ inline SzarStatus restore(void *pointer, const SzarNamed *tensors, size_t count,
 
 // ---- encoders
 
+inline Json json(const FitSummary &said) {
+  return {{"epochs", said.epochs},
+          {"best_epoch", said.best_epoch},
+          {"train_loss", said.train_loss},
+          {"validation", said.validation},
+          {"validation_measure", said.validation_measure},
+          {"chosen", said.chosen}};
+}
+
 inline bool encoder_call(Encoder &encoder, std::string_view method, const SzarArgs &args, const Sink &sink) {
   if (method == "spec") {
     sink.json(json(encoder.spec()));
   } else if (method == "fit") {
     const FitContext context(args);
     const FitSummary said = encoder.fit(Sequences(args.work->train), Sequences(args.work->validation), context);
-    sink.json({{"epochs", said.epochs},
-               {"best_epoch", said.best_epoch},
-               {"train_loss", said.train_loss},
-               {"validation", said.validation},
-               {"validation_measure", said.validation_measure},
-               {"chosen", said.chosen}});
+    sink.json(json(said));
   } else if (method == "state") {
     sink.tensors(encoder.state());
   } else if (method == "load_state") {
@@ -291,14 +313,60 @@ inline SzarStatus encode(void *pointer, const SzarSkeletons *batch, const SzarOu
   });
 }
 
+// ---- aligners
+
+inline FitSummary fit(Aligner &aligner, const SzarArgs &args) {
+  const NamedTensors given = named(args.tensors, args.count);
+  const auto set = [&](const std::string &name) {
+    const auto features = entry(given, name + "/features", {-1, -1, -1, -1});
+    return SeenSet{features, entry(given, name + "/labels", {features.size(0)})};
+  };
+  return aligner.fit(set("train"), set("validation"), Anchors::read(args.anchors), FitContext(args));
+}
+
+inline bool aligner_call(Aligner &aligner, std::string_view method, const SzarArgs &args, const Sink &sink) {
+  if (method == "capabilities") {
+    sink.json(json(aligner.capabilities()));
+  } else if (method == "fit") {
+    sink.json(json(fit(aligner, args)));
+  } else if (method == "embed" && aligner.capabilities().visual_embeddings) {
+    const auto features = entry(named(args.tensors, args.count), "features", {-1, -1, -1, -1});
+    const auto [visual, classes] = aligner.embed(features, Anchors::read(args.anchors));
+    sink.tensor("visual", visual);
+    sink.tensor("classes", classes);
+  } else if (method == "state") {
+    sink.tensors(aligner.state());
+  } else if (method == "load_state") {
+    aligner.load_state(named(args.tensors, args.count));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+inline SzarStatus call_aligner(void *object, SzarStr method, const SzarArgs *args, const SzarOut *out) noexcept {
+  return dispatch<Aligner>(object, method, args, out, aligner_call);
+}
+
+inline SzarStatus score(void *pointer, AtenTensorHandle features, const SzarAnchors *anchors, const SzarOut *out) noexcept {
+  return guard(out, [&](const Sink &sink) {
+    const auto own = borrow(features);
+    expect("features", own, {-1, -1, -1, -1});
+    sink.tensor("logits", object<Aligner>(pointer).score(own, Anchors::read(anchors)));
+    return SZAR_OK;
+  });
+}
+
 // ---- the plugin
 
 inline const SzarObject CONFIG{sizeof(SzarObject), drop<Config>, call_config};
 inline const SzarObject ADAPTER_OBJECT{sizeof(SzarObject), drop<Adapter>, call_adapter};
 inline const SzarObject ENCODER_OBJECT{sizeof(SzarObject), drop<Encoder>, call_encoder};
+inline const SzarObject ALIGNER_OBJECT{sizeof(SzarObject), drop<Aligner>, call_aligner};
 inline const SzarComponents COMPONENTS{sizeof(SzarComponents), list, configure, &CONFIG, build};
 inline const SzarAdapter ADAPTER{sizeof(SzarAdapter), &ADAPTER_OBJECT, step, rescore};
 inline const SzarAdapterSnapshot ADAPTER_SNAPSHOT{sizeof(SzarAdapterSnapshot), snapshot, restore};
+inline const SzarAligner ALIGNER{sizeof(SzarAligner), &ALIGNER_OBJECT, score};
 inline const SzarEncoder ENCODER{sizeof(SzarEncoder), &ENCODER_OBJECT, encode};
 
 inline const void *extension(SzarStr id) noexcept {
@@ -306,6 +374,7 @@ inline const void *extension(SzarStr id) noexcept {
   if (name == SZAR_COMPONENTS) return &COMPONENTS;
   if (name == SZAR_ADAPTER) return &ADAPTER;
   if (name == SZAR_ADAPTER_SNAPSHOT) return &ADAPTER_SNAPSHOT;
+  if (name == SZAR_ALIGNER) return &ALIGNER;
   if (name == SZAR_ENCODER) return &ENCODER;
   return nullptr;
 }
