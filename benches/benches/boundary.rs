@@ -115,7 +115,10 @@ fn main() -> Result<()> {
         let built_in = config.build(&testing::build_context())?;
         let name = format!("boundary/skeleton_cache/C{classes}_B1");
         let (plugin, own) = Stream::new(classes)?.compare(&name, plugged("plugged-cache")?, built_in)?;
-        println!("{name}: {:+.1} % of the built-in one's rate", 100.0 * (plugin / own - 1.0));
+        println!(
+            "{name}: {:+.1} % of the built-in one's rate",
+            100.0 * (plugin / own - 1.0)
+        );
     }
     Ok(())
 }

@@ -86,6 +86,25 @@ fn the_tutorial_in_rust_works_from_an_empty_folder() {
 }
 
 #[test]
+fn the_tutorial_in_cpp_works_from_an_empty_folder() {
+    if Process::new("c++").arg("--version").output().is_err()
+        || Process::new("make").arg("-v").output().is_err()
+    {
+        eprintln!("skipped: there is no `c++` or no `make` here");
+        return;
+    }
+    let commands = blocks()
+        .into_iter()
+        .find(|b| b.contains("--lang cpp"))
+        .expect("a block");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (success, text) = shell(folder.path(), &commands);
+    assert!(success, "{text}");
+    assert!(text.contains(" ok, 0 skipped, 0 broken"), "{text}");
+    assert!(text.contains("run folder: "), "{text}");
+}
+
+#[test]
 fn the_examples_keep_what_they_promise() {
     for (name, expected) in [
         ("adapter", "10 ok, 0 skipped, 0 broken"),

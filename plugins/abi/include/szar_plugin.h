@@ -17,7 +17,8 @@
 // - One object is used by one thread at a time, but not always by the same one; configurations and datasets are also read
 //   by several threads at once.
 // - Arguments are borrowed for the duration of the call: strings, tables, and tensor handles. Who wants to keep a tensor
-//   makes a handle of its own (`aoti_torch_new_tensor_handle`).
+//   makes a handle of its own (`aoti_torch_new_tensor_handle`). Lent tensors are read only: others read the same memory, and
+//   the host refuses what comes back from a call that wrote into them.
 // - Results go to an `SzarOut`: texts are copied during the call; a tensor handle given to it belongs to the receiver, which
 //   frees it (`aoti_torch_delete_tensor_object`).
 // - Each side frees what it made: objects by the `drop` of their table, once; a plugin is never unloaded.

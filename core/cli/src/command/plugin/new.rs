@@ -61,7 +61,7 @@ pub fn run(args: &Args, output: &Output) -> Result<ExitCode> {
     }
     let files = match args.lang {
         Lang::Rust => rust(args.kind),
-        Lang::Cpp => cpp(args.kind)?,
+        Lang::Cpp => cpp(args.kind),
     };
     let fill = Fill::new(&names, args.kind, args.lang, &szar)?;
     for (path, text) in files {
@@ -256,11 +256,51 @@ fn rust(kind: Kind) -> Files {
     ]
 }
 
-fn cpp(kind: Kind) -> Result<Files, Error> {
-    let _ = kind;
-    Err(Error::Unavailable(
-        "there are no templates in C++ yet; `--lang rust` has them".into(),
-    ))
+macro_rules! example_cpp {
+    ($path:literal) => {
+        include_str!(concat!(
+            "../../../../../plugins/examples/cpp-",
+            $path,
+            "/src/component.cpp"
+        ))
+    };
+}
+
+fn cpp(kind: Kind) -> Files {
+    let (text, library, name, pascal, pipeline) = match kind {
+        Kind::Adapter => (
+            example_cpp!("adapter"),
+            "szar-example-cpp-adapter",
+            "centred-temperature",
+            "CentredTemperature",
+            template!("rust/adapter.yaml.in"),
+        ),
+        Kind::Encoder => (
+            example_cpp!("encoder"),
+            "szar-example-cpp-encoder",
+            "joint-moments",
+            "JointMoments",
+            template!("rust/encoder.yaml.in"),
+        ),
+        Kind::Aligner => (
+            example_cpp!("aligner"),
+            "szar-example-cpp-aligner",
+            "principal-ridge",
+            "PrincipalRidge",
+            template!("rust/aligner.yaml.in"),
+        ),
+    };
+    let source = text
+        .replace(library, "{{name}}")
+        .replace(name, "{{name}}")
+        .replace(pascal, "{{Type}}");
+    vec![
+        ("Makefile", template!("cpp/Makefile.in")),
+        (".gitignore", template!("cpp/gitignore.in")),
+        ("README.md", template!("cpp/README.md.in")),
+        ("src/component.cpp", source),
+        ("pipeline.yaml", pipeline),
+    ]
 }
 
 #[cfg(test)]
@@ -291,10 +331,22 @@ mod tests {
     fn no_placeholder_is_left_over() {
         let szar = sources(None).unwrap();
         for kind in [Kind::Adapter, Kind::Encoder, Kind::Aligner] {
-            let fill = Fill::new(&Names::new("abc-d").unwrap(), kind, Lang::Rust, &szar).unwrap();
-            for (path, text) in rust(kind) {
-                let text = fill.apply(&text);
-                assert!(!text.contains("{{"), "{path}: {text}");
+            for lang in [Lang::Rust, Lang::Cpp] {
+                let fill = Fill::new(&Names::new("abc-d").unwrap(), kind, lang, &szar).unwrap();
+                let files = if lang == Lang::Rust { rust(kind) } else { cpp(kind) };
+                let own = fill.apply(&files.iter().map(|(_, text)| text.as_str()).collect::<String>());
+                for rest in [
+                    "{{name",
+                    "{{ident",
+                    "{{Type",
+                    "{{szar",
+                    "{{lib",
+                    "{{version",
+                    "{{a_kind",
+                ] {
+                    assert!(!own.contains(rest), "{lang:?} {kind:?}: {rest}");
+                }
+                assert!(own.contains("AbcD") && own.contains("abc-d"), "{lang:?} {kind:?}");
             }
         }
     }
