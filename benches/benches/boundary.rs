@@ -4,10 +4,7 @@
 //!
 //! `cargo bench -p szar-benches --bench boundary` needs the workspace's usual profile: `--profile dev`.
 
-#[path = "../plugin/src/nothing.rs"]
-mod nothing;
-
-use nothing::Nothing;
+use szar_adapters::none::NoneConfig;
 use szar_adapters::skeleton_cache::{Preset, SkeletonCacheConfig};
 use szar_benches::turns;
 use szar_core::testing::{self, NoModel};
@@ -101,7 +98,7 @@ fn main() -> Result<()> {
     let (plugin, own) = none.compare(
         "boundary/nothing/C24_B1",
         plugged("plugged-nothing")?,
-        Box::new(Nothing),
+        NoneConfig::default().build(&testing::build_context())?,
     )?;
     println!(
         "boundary/nothing/C24_B1: {:.0} ns a call more",

@@ -151,11 +151,6 @@ impl ComponentInfo {
         }
     }
 
-    /// Does a plugin own it?
-    pub fn is_found(&self) -> bool {
-        matches!(self.options, Described::Values(_))
-    }
-
     /// JSON schema of the options, without `type`.
     pub fn schema(&self) -> Value {
         match self.options {
@@ -212,13 +207,9 @@ fn free(info: &ComponentInfo, found: &[&'static ComponentInfo]) -> crate::Result
         found.find(|c| (c.kind, c.name) == (info.kind, info.name))
     });
     if let Some(owner) = owner {
-        let whose = if owner.is_found() {
-            format!(
-                "of {}",
-                owner.origin.split(' ').take(2).collect::<Vec<_>>().join(" ")
-            )
-        } else {
-            "of szar itself".into()
+        let whose = match owner.origin {
+            "" => "of szar itself".to_owned(),
+            origin => format!("of {}", origin.split(' ').take(2).collect::<Vec<_>>().join(" ")),
         };
         return Err(crate::Error::Input(format!(
             "there is a component of that name already: {owner:?}, {whose}"
@@ -249,25 +240,6 @@ fn hand_over(value: &mut Value, found: &[&'static ComponentInfo]) {
                 fields.shift_remove("type");
                 let options = std::mem::take(fields);
                 *value = serde_json::json!({ "type": PLUGIN, "component": name, "options": options });
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Writes beside the `type` of every component of a plugin what it is, so that a digest notices another one of that name.
-pub(crate) fn name_origins(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(name_origins),
-        Value::Object(fields) => {
-            fields.values_mut().for_each(name_origins);
-            let found = FOUND.read().unwrap_or_else(PoisonError::into_inner);
-            let name = fields.get("type").and_then(Value::as_str);
-            let origin = name
-                .and_then(|name| found.iter().find(|c| c.name == name))
-                .map(|c| c.origin);
-            if let Some(origin) = origin {
-                fields.insert("origin".into(), origin.into());
             }
         }
         _ => {}

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
-use crate::{library, refused, szar};
+use szar_tests::{refused, stdout};
+
+use crate::{library, szar};
 
 /// The blocks of shell commands in the tutorial.
 fn blocks() -> Vec<String> {
@@ -114,7 +116,7 @@ fn the_examples_keep_what_they_promise() {
     ] {
         let mut command = szar();
         command.args(["plugin", "check"]).arg(library(name));
-        let text = crate::stdout(command);
+        let text = stdout(&mut command);
         assert!(text.contains(expected), "{text}");
     }
 }
@@ -130,24 +132,24 @@ fn bad_requests_of_authors_are_refused() {
             .args(args);
         command
     };
-    let text = refused(new(&["Demo", "--kind", "adapter"]), 2);
+    let text = refused(&mut new(&["Demo", "--kind", "adapter"]), 2);
     assert!(text.contains("`Demo` is no name for a plugin"), "{text}");
-    let text = refused(new(&["skeleton-cache", "--kind", "adapter"]), 2);
+    let text = refused(&mut new(&["skeleton-cache", "--kind", "adapter"]), 2);
     assert!(
         text.contains("szar itself has adapter `skeleton-cache`"),
         "{text}"
     );
-    let text = refused(new(&["demo", "--kind", "adapter", "--szar", "/nowhere"]), 2);
+    let text = refused(&mut new(&["demo", "--kind", "adapter", "--szar", "/nowhere"]), 2);
     assert!(text.contains("/nowhere holds no sources of szar"), "{text}");
     std::fs::create_dir(folder.path().join("full")).expect("a folder");
     std::fs::write(folder.path().join("full/x"), "").expect("a file");
-    let text = refused(new(&["full", "--kind", "encoder"]), 2);
+    let text = refused(&mut new(&["full", "--kind", "encoder"]), 2);
     assert!(text.contains("full is there already"), "{text}");
     let mut check = szar();
     check
         .args(["plugin", "check"])
         .arg(library("adapter"))
         .args(["--options", "{\"running-men\": {}}"]);
-    let text = refused(check, 2);
+    let text = refused(&mut check, 2);
     assert!(text.contains("did you mean `running-mean`?"), "{text}");
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use serde_json::Value;
+use szar_tests::{program, refused, stdout};
 
 /// The library of an example, which was built beside the tests.
 fn library(name: &str) -> PathBuf {
@@ -21,17 +22,6 @@ fn library(name: &str) -> PathBuf {
     path
 }
 
-fn program(exe: &str) -> Command {
-    let mut command = Command::new(exe);
-    command
-        .current_dir(szar_tests::root())
-        .env("NO_COLOR", "1")
-        .env("GOMP_SPINCOUNT", "1000")
-        .env_remove("SZAR_PLUGIN_PATH")
-        .env("XDG_DATA_HOME", "/nonexistent");
-    command
-}
-
 /// The program that knows no example.
 fn szar() -> Command {
     program(env!("CARGO_BIN_EXE_szar-under-test"))
@@ -40,16 +30,6 @@ fn szar() -> Command {
 /// The program that has them built in.
 fn with_examples() -> Command {
     program(env!("CARGO_BIN_EXE_szar-with-examples"))
-}
-
-fn stdout(mut command: Command) -> String {
-    let output = command.assert().success().get_output().stdout.clone();
-    String::from_utf8(output).expect("UTF-8")
-}
-
-fn refused(mut command: Command, code: i32) -> String {
-    let output = command.assert().code(code).get_output().stderr.clone();
-    String::from_utf8(output).expect("UTF-8")
 }
 
 const ADAPTED: &str = "\
@@ -215,7 +195,7 @@ fn reports_name_the_plugins_of_a_run() {
 fn plugins_are_listed_and_described_like_built_ins() {
     let mut list = szar();
     list.args(["list", "adapter", "--plugin"]).arg(library("adapter"));
-    let text = stdout(list);
+    let text = stdout(&mut list);
     assert!(
         text.contains("  running-mean       Takes from the logits"),
         "{text}"
@@ -225,7 +205,7 @@ fn plugins_are_listed_and_described_like_built_ins() {
     describe
         .args(["describe", "ridge-cosine"])
         .env("SZAR_PLUGIN_PATH", library("aligner"));
-    let text = stdout(describe);
+    let text = stdout(&mut describe);
     assert!(text.contains("aligner `ridge-cosine`"), "{text}");
     assert!(text.contains("plugin szar-example-aligner 0.1.0"), "{text}");
     assert!(text.contains("ridge: a number = 10"), "{text}");
@@ -239,7 +219,7 @@ fn the_users_folder_of_plugins_is_searched() {
     let _ = std::fs::copy(library("encoder"), folder.join("libmine.so")).expect("a copy");
     let mut list = szar();
     list.args(["list", "encoder"]).env("XDG_DATA_HOME", data.path());
-    let text = stdout(list);
+    let text = stdout(&mut list);
     assert!(text.contains("joint-statistics"), "{text}");
 }
 
@@ -250,7 +230,7 @@ fn options_of_plugins_are_checked_like_those_of_built_ins() {
     let check = |set: &str| {
         let mut command = szar();
         command.arg("check").arg(&path).args(["--set", set]);
-        refused(command, 2)
+        refused(&mut command, 2)
     };
     let text = check("adapters.1.shar=1");
     assert!(
@@ -276,7 +256,7 @@ fn the_resolved_pipeline_holds_every_default_of_a_plugin_and_reads_back() {
     let path = pipeline(folder.path(), &examples(), ADAPTED);
     let mut command = szar();
     command.arg("check").arg(&path).arg("--resolved");
-    let text = stdout(command);
+    let text = stdout(&mut command);
     assert!(
         text.contains("type: ridge-cosine") && text.contains("scale: 20"),
         "{text}"
@@ -285,7 +265,7 @@ fn the_resolved_pipeline_holds_every_default_of_a_plugin_and_reads_back() {
     std::fs::write(&again, &text).expect("a file");
     let mut command = szar();
     command.arg("check").arg(&again).arg("--resolved");
-    assert_eq!(stdout(command), text);
+    assert_eq!(stdout(&mut command), text);
 }
 
 #[test]
@@ -294,7 +274,7 @@ fn without_its_plugin_a_component_is_unknown() {
     let path = pipeline(folder.path(), &[library("encoder"), library("aligner")], ADAPTED);
     let mut command = szar();
     command.arg("check").arg(&path);
-    let text = refused(command, 2);
+    let text = refused(&mut command, 2);
     assert!(text.contains("unknown adapter `running-mean`"), "{text}");
 }
 

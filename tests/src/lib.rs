@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use assert_cmd::Command;
+
 /// Root of the workspace.
 pub fn root() -> PathBuf {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -18,4 +20,29 @@ pub fn real_data(set: &str) -> Option<PathBuf> {
     }
     eprintln!("skipped: no real data at {} (set SZAR_DATA)", folder.display());
     None
+}
+
+/// A program of this package in the workspace root, with colours and wait policy settled, and no plugins but those that a test
+/// names.
+pub fn program(exe: &str) -> Command {
+    let mut command = Command::new(exe);
+    command
+        .current_dir(root())
+        .env("NO_COLOR", "1")
+        .env("GOMP_SPINCOUNT", "1000")
+        .env_remove("SZAR_PLUGIN_PATH")
+        .env("XDG_DATA_HOME", "/nonexistent");
+    command
+}
+
+/// What a command that must succeed says on stdout.
+pub fn stdout(command: &mut Command) -> String {
+    let assert = command.assert().success();
+    String::from_utf8_lossy(&assert.get_output().stdout).into_owned()
+}
+
+/// What a command says on stderr that must end with this code.
+pub fn refused(command: &mut Command, code: i32) -> String {
+    let assert = command.assert().code(code);
+    String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
 }

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use assert_cmd::Command;
 use serde_json::Value;
+use szar_tests::{program, refused, stdout};
 
 /// Are a compiler and `make` here? Asked once.
 fn compiler() -> bool {
@@ -71,24 +72,7 @@ plugin!(
 plugin!(trouble, "plugins/cpp/tests", "szar-trouble");
 
 fn szar() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_szar-under-test"));
-    command
-        .current_dir(szar_tests::root())
-        .env("NO_COLOR", "1")
-        .env("GOMP_SPINCOUNT", "1000")
-        .env_remove("SZAR_PLUGIN_PATH")
-        .env("XDG_DATA_HOME", "/nonexistent");
-    command
-}
-
-fn stdout(command: &mut Command) -> String {
-    let output = command.assert().success().get_output().stdout.clone();
-    String::from_utf8(output).expect("UTF-8")
-}
-
-fn refused(command: &mut Command, code: i32) -> String {
-    let output = command.assert().code(code).get_output().stderr.clone();
-    String::from_utf8(output).expect("UTF-8")
+    program(env!("CARGO_BIN_EXE_szar-under-test"))
 }
 
 /// A pipeline on the embedded motions with these plugins and parts; its runs go below `folder`.

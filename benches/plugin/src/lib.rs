@@ -1,10 +1,8 @@
-//! `skeleton-cache` and an adapter that does nothing, as a plugin.
+//! The adapters `skeleton-cache` and `none`, as a plugin.
 
-mod nothing;
-
-use nothing::Nothing;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use szar_adapters::none::NoneConfig;
 use szar_adapters::skeleton_cache::{Preset, SkeletonCacheConfig};
 use szar_plugin::{
     AdapterConfig, BuildContext, ComponentInfo, ComponentKind, Problems, Result, TestTimeAdapter,
@@ -41,8 +39,8 @@ pub struct PluggedNothingConfig {}
 impl AdapterConfig for PluggedNothingConfig {
     fn validate(&self, _: &mut Problems) {}
 
-    fn build(&self, _: &BuildContext) -> Result<Box<dyn TestTimeAdapter>> {
-        Ok(Box::new(Nothing))
+    fn build(&self, ctx: &BuildContext) -> Result<Box<dyn TestTimeAdapter>> {
+        NoneConfig::default().build(ctx)
     }
 }
 

@@ -52,9 +52,14 @@ impl Resolved {
             .filter(|(key, _)| wanted(key))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
-        let mut kept = Value::Object(kept);
-        registry::name_origins(&mut kept);
-        let digest = Sha256::digest(kept.to_string());
+        let kept = Value::Object(kept);
+        let mut hash = Sha256::new();
+        hash.update(kept.to_string());
+        // Another build of a plugin is another component under the same name.
+        registry::origins(&kept)
+            .iter()
+            .for_each(|origin| hash.update(origin));
+        let digest = hash.finalize();
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 

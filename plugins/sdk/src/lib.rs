@@ -4,21 +4,36 @@
 //! ```ignore
 //! use schemars::JsonSchema;
 //! use serde::{Deserialize, Serialize};
-//! use szar_plugin::{AdapterConfig, BuildContext, ComponentInfo, ComponentKind, Problems, Result, TestTimeAdapter};
+//! use szar_plugin::{
+//!     AdapterConfig, Aligner, BuildContext, ComponentInfo, ComponentKind, NamedTensors, Observation, Problems, Result, Scores,
+//!     Task, TestTimeAdapter,
+//! };
 //!
 //! /// Options; their doc comments are what `szar describe` shows.
 //! #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 //! #[serde(deny_unknown_fields, default)]
-//! pub struct Mine {}
+//! pub struct MineConfig {}
 //!
 //! #[typetag::serde(name = "mine")]
-//! impl AdapterConfig for Mine {
+//! impl AdapterConfig for MineConfig {
 //!     fn validate(&self, _: &mut Problems) {}
-//!     fn build(&self, _: &BuildContext) -> Result<Box<dyn TestTimeAdapter>> { todo!() }
+//!     fn build(&self, _: &BuildContext) -> Result<Box<dyn TestTimeAdapter>> { Ok(Box::new(Mine)) }
+//! }
+//!
+//! /// The runtime part: this one halves the logits.
+//! struct Mine;
+//!
+//! impl TestTimeAdapter for Mine {
+//!     fn begin(&mut self, _: &Task) -> Result<()> { Ok(()) }
+//!     fn step(&mut self, seen: &Observation, _: &dyn Aligner) -> Result<Scores> {
+//!         Ok(Scores { logits: &seen.scores.logits * 0.5 })
+//!     }
+//!     fn snapshot(&self) -> Result<NamedTensors> { Ok(NamedTensors::new()) }
+//!     fn restore(&mut self, _: NamedTensors) -> Result<()> { Ok(()) }
 //! }
 //!
 //! inventory::submit! {
-//!     ComponentInfo::new::<Mine>(ComponentKind::Adapter, "mine", "What it does, in one sentence.", "Where it is from.")
+//!     ComponentInfo::new::<MineConfig>(ComponentKind::Adapter, "mine", "What it does, in one sentence.", "Where it is from.")
 //! }
 //!
 //! szar_plugin::export!();

@@ -14,17 +14,12 @@ use tempfile::TempDir;
 
 /// The program, in the workspace root, with no plugins but those that a test names.
 fn szar() -> assert_cmd::Command {
-    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_szar-under-test"));
-    command
-        .current_dir(szar_tests::root())
-        .timeout(Duration::from_secs(60))
-        .env("NO_COLOR", "1")
-        .env("GOMP_SPINCOUNT", "1000")
-        .env("XDG_DATA_HOME", nowhere())
-        .env_remove("SZAR_PLUGIN_PATH");
+    let mut command = szar_tests::program(env!("CARGO_BIN_EXE_szar-under-test"));
+    command.timeout(Duration::from_secs(60));
     command
 }
 
+/// A place that is not there.
 fn nowhere() -> PathBuf {
     std::env::temp_dir().join("szar-no-data-here")
 }

@@ -1,6 +1,5 @@
 //! An aligner of the other side, owned or borrowed.
 
-use std::cell::RefCell;
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -332,8 +331,6 @@ pub struct ForeignAligner {
     handle: Handle,
     table: &'static abi::Aligner,
     capabilities: Capabilities,
-    /// The first failure of a method that cannot return one; the next that can does.
-    failed: RefCell<Option<Error>>,
 }
 
 impl ForeignAligner {
@@ -346,7 +343,6 @@ impl ForeignAligner {
             handle,
             table,
             capabilities: Capabilities::default(),
-            failed: RefCell::new(None),
         };
         own.capabilities = own.asking().capabilities()?;
         Ok(own)
@@ -408,15 +404,11 @@ impl Aligner for ForeignAligner {
     fn state(&self) -> NamedTensors {
         self.handle.state().unwrap_or_else(|error| {
             tracing::error!(%error, "the state of this aligner cannot be saved");
-            *self.failed.borrow_mut() = Some(error);
             NamedTensors::new()
         })
     }
 
     fn load_state(&mut self, state: &NamedTensors) -> Result<()> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
         self.handle.load_state(state)
     }
 }
@@ -447,10 +439,7 @@ impl BorrowedAligner {
             object: reference.object,
             table,
             methods,
-            who: Who {
-                plugin: String::new(),
-                component: String::new(),
-            },
+            who: Who::host(),
         })
     }
 

@@ -40,10 +40,7 @@ impl BorrowedEncoder {
             object: reference.object,
             table,
             methods,
-            who: Who {
-                plugin: String::new(),
-                component: String::new(),
-            },
+            who: Who::host(),
         })
     }
 }
@@ -189,10 +186,7 @@ impl SeenSkeletons for BorrowedSequences {
                 (table.batch)(table.context, places.as_ptr(), places.len(), into, take, out)
             }
         };
-        let who = Who {
-            plugin: String::new(),
-            component: String::new(),
-        };
+        let who = Who::host();
         let _ = who.settle("batch", Collector::default().run(run))?;
         slot.into_inner()
             .unwrap_or_else(|| Err(Error::Missing("a batch of sequences".into())))

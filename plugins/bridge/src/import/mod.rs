@@ -40,6 +40,14 @@ pub struct Who {
 }
 
 impl Who {
+    /// The host, as a plugin sees it.
+    pub fn host() -> Self {
+        Self {
+            plugin: String::new(),
+            component: String::new(),
+        }
+    }
+
     /// A failure of `call`.
     pub fn error(&self, call: &str, why: impl Into<String>) -> Error {
         let why = why.into();
