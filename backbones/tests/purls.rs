@@ -92,6 +92,7 @@ fn fit(
         progress: &progress,
         cancel: &cancel,
         checkpoint: checkpoint.map(Path::to_owned),
+        motion: None,
     };
     model.fit(data, &part(&texts(), 0..SEEN), &mut ctx)
 }

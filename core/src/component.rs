@@ -115,6 +115,8 @@ pub struct Capabilities {
     pub training_mode: bool,
     /// Wants the true test labels (a published behaviour kept for comparison; every report is marked).
     pub oracle_labels: bool,
+    /// Its training looks at the skeletons and the encoder again, through [`crate::FitContext::motion`].
+    pub skeletons: bool,
 }
 
 /// What an adapter cannot do without.

@@ -36,7 +36,7 @@ pub use traits::{
     AdapterConfig, Affine, Aligner, AlignerConfig, Augmentation, AugmentationConfig, Dataset, DatasetConfig,
     DatasetInfo, Embedding, EncoderConfig, Encoding, GateConfig, GateEvidence, GzslGate, Held, Linear,
     Observation, OracleLabels, PreprocessorConfig, PromptTower, SampleInfo, SampleRef, SampleRole,
-    SeenSkeletons, SemanticProvider, SemanticsConfig, Sequence, SkeletonEncoder, Skeletons, Task,
+    SeenMotion, SeenSkeletons, SemanticProvider, SemanticsConfig, Sequence, SkeletonEncoder, Skeletons, Task,
     TestTimeAdapter, TextEncoder, TextEncoderConfig, Tokens,
 };
 pub use types::{

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use crate::checkpoint::{self, NamedTensors};
+use crate::traits::SeenMotion;
 use crate::{Error, Precision, Result, Seed};
 
 /// Receives progress; the command line draws it, tests ignore it.
@@ -72,6 +73,8 @@ pub struct FitContext<'a> {
     pub cancel: &'a Cancel,
     /// File that holds the state after the last finished epoch, if the run keeps one.
     pub checkpoint: Option<PathBuf>,
+    /// The skeletons behind the features, for aligners whose capabilities say `skeletons`.
+    pub motion: Option<&'a dyn SeenMotion>,
 }
 
 impl FitContext<'_> {

@@ -100,6 +100,7 @@ pub fn fit_context(cancel: &Cancel) -> FitContext<'_> {
         progress: &SILENT,
         cancel,
         checkpoint: None,
+        motion: None,
     }
 }
 

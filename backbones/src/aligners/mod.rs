@@ -2,3 +2,4 @@
 
 pub mod eszsl;
 pub mod purls;
+pub mod training;

@@ -6,7 +6,7 @@ use tch::Tensor;
 
 use crate::checkpoint::NamedTensors;
 use crate::component::{BuildContext, Capabilities, EncoderSpec, Mark};
-use crate::types::{FeatureMap, Granularity, Scores, SeenFeatures, SemanticAnchors};
+use crate::types::{FeatureMap, Granularity, Scores, SeenFeatures, SemanticAnchors, SkeletonBatch};
 use crate::{Error, FitContext, FitSummary, Problems, Result};
 
 /// True labels of test samples, as columns of the candidates `[B]` i64. Only the evaluator makes them, only for
@@ -91,6 +91,21 @@ impl Affine {
 
 fn lacks<T>(what: &str) -> Result<T> {
     Err(Error::Input(format!("this aligner has no {what}")))
+}
+
+/// The skeletons behind the features that an aligner is trained on, and the encoder that made them.
+pub trait SeenMotion {
+    /// Skeletons of training samples, by their rows in [`SeenFeatures::train`].
+    ///
+    /// # Errors
+    /// When a sequence cannot be read.
+    fn skeletons(&self, rows: &[usize]) -> Result<SkeletonBatch>;
+
+    /// Features of skeletons that were changed, masked say; without gradients.
+    ///
+    /// # Errors
+    /// When the encoder does not take them.
+    fn encode(&self, batch: &SkeletonBatch) -> Result<FeatureMap>;
 }
 
 /// Scores features against the anchors of any list of classes.

@@ -146,6 +146,12 @@ impl Granularity {
     pub const MIDDLE: Self = Self(Cow::Borrowed("middle"));
     /// The last third.
     pub const END: Self = Self(Cow::Borrowed("end"));
+    /// The class's name.
+    pub const LABEL: Self = Self(Cow::Borrowed("label"));
+    /// The verb of the class's name.
+    pub const VERB: Self = Self(Cow::Borrowed("verb"));
+    /// The noun of the class's name, or a word for its absence.
+    pub const NOUN: Self = Self(Cow::Borrowed("noun"));
     /// The eight texts of PURLS, in the order of its official files.
     pub const PURLS_ORDER: [Self; 8] = [
         Self::HEAD,

@@ -10,6 +10,7 @@ use szar_core::{
 };
 
 use super::Purls;
+pub use crate::aligners::training::PlateauConfig;
 
 /// What the head sees of a sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -147,28 +148,6 @@ pub enum Preset {
     Small,
     /// 1e-4, 256, 100: official code, for NTU.
     Official,
-}
-
-/// When the learning rate falls.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct PlateauConfig {
-    /// By what the rate is multiplied; `0 ..= 1`. Default: official code's 0.1.
-    pub factor: f64,
-    /// Epochs without a lower validation loss that are borne. Default: official code's 25.
-    pub patience: u32,
-    /// Epochs after a fall in which none is counted. Default: official code's 3.
-    pub cooldown: u32,
-}
-
-impl Default for PlateauConfig {
-    fn default() -> Self {
-        Self {
-            factor: 0.1,
-            patience: 25,
-            cooldown: 3,
-        }
-    }
 }
 
 /// Options of the `purls` aligner.
@@ -327,13 +306,7 @@ impl AlignerConfig for PurlsConfig {
             decay >= 0.0 && decay.is_finite(),
             "at least 0",
         );
-        let factor = self.plateau.factor;
-        inside(
-            "plateau.factor",
-            factor,
-            (0.0..=1.0).contains(&factor),
-            "between 0 and 1",
-        );
+        self.plateau.validate(problems);
         self.validate_partition(problems);
     }
 
@@ -356,6 +329,7 @@ impl AlignerConfig for PurlsConfig {
             differentiable_in_features: true,
             training_mode: self.partition == Partition::Adaptive,
             oracle_labels: self.wants_labels(),
+            skeletons: false,
         }
     }
 

@@ -1,14 +1,10 @@
 //! Training on seen classes.
 
-use rand::seq::SliceRandom;
-use serde::{Deserialize, Serialize};
-use szar_core::host::to_f64;
-use szar_core::optim::{Optimiser, Plateau, Rule};
-use szar_core::{
-    Error, FeatureMap, FitContext, FitSummary, NamedTensors, Result, Seed, SeenFeatures, SeenSet,
-};
-use tch::{Kind, Tensor, no_grad};
+use szar_core::optim::{Optimiser, Rule};
+use szar_core::{Error, FeatureMap, FitContext, FitSummary, NamedTensors, Result, SeenFeatures, SeenSet};
+use tch::{Kind, Tensor};
 
+use super::super::training::{self, At, Lesson, Measure, Plan, Rate, Sampling, epoch};
 use super::config::{Nodes, TrainingQuery};
 use super::head::{Dropout, Pass};
 use super::loss::{self, Targets};
@@ -17,15 +13,6 @@ use super::{Purls, Source};
 
 /// Samples of which a view is made at a time.
 const CHUNK: i64 = 512;
-
-/// What a checkpoint says besides its tensors.
-#[derive(Serialize, Deserialize)]
-struct Note {
-    epoch: u32,
-    plateau: Plateau,
-    best: f64,
-    summary: FitSummary,
-}
 
 /// The views of a set of samples, made once where they are smaller than the map.
 enum Views<'a> {
@@ -68,21 +55,6 @@ impl<'a> Samples<'a> {
     }
 }
 
-/// Numbers `0 .. count` in a random order, cut into batches; a last batch of one joins the one before, because
-/// a batch statistic needs two samples.
-fn batches(count: usize, size: i64, seed: Seed, device: tch::Device) -> Vec<Tensor> {
-    let mut order: Vec<i64> = (0..count as i64).collect();
-    order.shuffle(&mut seed.rng());
-    let order = Tensor::from_slice(&order).to_device(device);
-    let mut sizes = vec![size; count / size as usize];
-    match (count as i64 % size, sizes.last_mut()) {
-        (0, _) => {}
-        (1, Some(last)) => *last += 1,
-        (rest, _) => sizes.push(rest),
-    }
-    order.split_with_sizes(sizes.as_slice(), 0)
-}
-
 /// The weighted loss of a batch and its terms `[L]`.
 pub(super) fn objective(
     network: &Network,
@@ -110,7 +82,7 @@ pub(super) fn probes_of(network: &Network, text: &Tensor, columns: &Tensor) -> R
     Ok(pick.mm(&probes.view([classes, -1])).view([-1, slots, channels]))
 }
 
-struct Trainer<'a> {
+struct Alignment<'a> {
     model: &'a Purls,
     /// `[S, L, d]`.
     text: &'a Tensor,
@@ -118,10 +90,6 @@ struct Trainer<'a> {
     validation: Samples<'a>,
     validation_batches: Vec<Tensor>,
     optimiser: Optimiser,
-    plateau: Plateau,
-    summary: FitSummary,
-    best: f64,
-    best_state: NamedTensors,
 }
 
 /// Trains until the last epoch and keeps the weights of the best one, by the loss on validation samples of seen
@@ -132,111 +100,41 @@ pub(super) fn fit(
     text: &Tensor,
     ctx: &mut FitContext,
 ) -> Result<FitSummary> {
-    let mut trainer = Trainer::new(model, seen, text, ctx)?;
-    let first = trainer.resume(ctx)?;
-    let epochs = model.config.epoch_count();
-    ctx.progress.begin("purls", u64::from(epochs));
-    for epoch in first..epochs {
-        trainer.epoch(epoch, ctx)?;
-        trainer.save(epoch, ctx)?;
-        let loss = trainer.summary.train_loss.last().copied().unwrap_or(f64::NAN);
-        ctx.progress
-            .advance(u64::from(epoch + 1), &format!("loss {loss:.4}"));
-    }
-    ctx.progress.end();
-    model.network.load(&trainer.best_state)?;
-    Ok(trainer.summary)
+    let config = &model.config;
+    let (train, validation) = (
+        Samples::new(model, &seen.train)?,
+        Samples::new(model, &seen.validation)?,
+    );
+    let order = ctx.seed.derive("purls-validation", 0);
+    let plan = Plan {
+        name: "purls",
+        about: serde_json::to_string(config).map_err(|e| Error::Input(e.to_string()))?,
+        rounds: config.epoch_count(),
+        sampling: Sampling::Epoch {
+            batch: config.batch_size(),
+            drop_last: false,
+        },
+        lr: config.learning_rate(),
+        rate: Rate::Plateau(config.plateau),
+        patience: None,
+    };
+    let samples = train.len();
+    let mut lesson = Alignment {
+        model,
+        text,
+        validation_batches: epoch(validation.len(), config.batch_size(), false, order, text.device()),
+        train,
+        validation,
+        optimiser: Optimiser::new(Rule::Adam, config.weight_decay, &model.network.parameters()),
+    };
+    training::run(&mut lesson, &plan, samples, ctx)
 }
 
-impl<'a> Trainer<'a> {
-    fn new(model: &'a Purls, seen: &'a SeenFeatures, text: &'a Tensor, ctx: &FitContext) -> Result<Self> {
-        let config = &model.config;
-        let train = Samples::new(model, &seen.train)?;
-        if train.len() < 2 {
-            return Err(Error::Input(format!(
-                "aligner `purls` needs at least 2 training samples, there are {}",
-                train.len()
-            )));
-        }
-        let validation = Samples::new(model, &seen.validation)?;
-        let order = ctx.seed.derive("purls-validation", 0);
-        let validation_batches = batches(validation.len(), config.batch_size(), order, text.device());
-        let plateau = &config.plateau;
-        Ok(Self {
-            model,
-            text,
-            train,
-            validation,
-            validation_batches,
-            optimiser: Optimiser::new(Rule::Adam, config.weight_decay, &model.network.parameters()),
-            plateau: Plateau::new(
-                config.learning_rate(),
-                plateau.factor,
-                plateau.patience,
-                plateau.cooldown,
-            ),
-            summary: FitSummary {
-                validation_measure: "loss".into(),
-                ..FitSummary::default()
-            },
-            best: f64::INFINITY,
-            best_state: NamedTensors::new(),
-        })
-    }
-
-    fn epoch(&mut self, epoch: u32, ctx: &FitContext) -> Result<()> {
-        ctx.seed.derive("purls", u64::from(epoch)).apply();
-        let order = ctx.seed.derive("purls-order", u64::from(epoch));
-        let batches = batches(
-            self.train.len(),
-            self.model.config.batch_size(),
-            order,
-            self.text.device(),
-        );
+impl Alignment<'_> {
+    /// `[1]`, the mean loss of the validation samples.
+    fn held_out(&self) -> Result<Tensor> {
+        let (network, config) = (&self.model.network, &self.model.config);
         let mut sum = Tensor::zeros([1], (Kind::Float, self.text.device()));
-        for index in &batches {
-            ctx.cancel.check()?;
-            sum += self.step(index)? * index.numel() as f64;
-        }
-        let train = sum / self.train.len() as f64;
-        // The one read of the epoch: both losses at once.
-        let losses = to_f64(&Tensor::cat(&[train, no_grad(|| self.validate())?], 0));
-        self.judge(epoch, losses[0], losses.get(1).copied())
-    }
-
-    /// One update; gives the loss before it.
-    fn step(&mut self, index: &Tensor) -> Result<Tensor> {
-        let (seen, labels) = self.train.batch(self.model, index)?;
-        let (network, config) = (&self.model.network, &self.model.config);
-        let columns = match config.training_query {
-            TrainingQuery::RandomSeen => Tensor::randint(
-                self.text.size()[0],
-                [labels.size()[0]],
-                (Kind::Int64, labels.device()),
-            ),
-            TrainingQuery::Label | TrainingQuery::MeanText => labels.shallow_clone(),
-        };
-        let probes = self.probes(&columns)?;
-        let targets = Targets {
-            text: self.text,
-            labels: &labels,
-        };
-        let pass = Pass::Train(Dropout::Share(config.dropout));
-        let (total, _) = objective(network, config.loss, &seen, probes.as_ref(), &targets, &pass)?;
-        self.optimiser.zero_grad();
-        total.backward();
-        self.optimiser.step(self.plateau.lr);
-        Ok(total.detach())
-    }
-
-    /// `[1]`, the mean loss of the validation samples; `[0]` without any.
-    fn validate(&self) -> Result<Tensor> {
-        let device = self.text.device();
-        if self.validation.len() == 0 {
-            return Ok(Tensor::zeros([0], (Kind::Float, device)));
-        }
-        let (network, config) = (&self.model.network, &self.model.config);
-        let mut sum = Tensor::zeros([1], (Kind::Float, device));
         for index in &self.validation_batches {
             let (seen, labels) = self.validation.batch(self.model, index)?;
             let columns = match config.training_query {
@@ -274,77 +172,49 @@ impl<'a> Trainer<'a> {
         }
         probes_of(network, self.text, columns).map(Some)
     }
-
-    fn judge(&mut self, epoch: u32, train: f64, validation: Option<f64>) -> Result<()> {
-        let measure = validation.unwrap_or(train);
-        if !(train.is_finite() && measure.is_finite()) {
-            return Err(Error::Input(format!(
-                "training of `purls` diverged in epoch {}: the loss is not a number; lower `lr`, or look for \
-                 values that are no numbers in the features",
-                epoch + 1
-            )));
-        }
-        self.plateau.observe(measure);
-        self.summary.epochs = epoch + 1;
-        self.summary.train_loss.push(train);
-        self.summary.validation.extend(validation);
-        if measure < self.best || validation.is_none() {
-            self.best = measure;
-            self.summary.best_epoch = epoch + 1;
-            self.best_state = copies(&self.model.network.state());
-        }
-        Ok(())
-    }
-
-    fn save(&self, epoch: u32, ctx: &FitContext) -> Result<()> {
-        let mut all = NamedTensors::new();
-        let mut add = |prefix: &str, tensors: &NamedTensors| {
-            all.extend(
-                tensors
-                    .iter()
-                    .map(|(name, t)| (format!("{prefix}/{name}"), t.shallow_clone())),
-            );
-        };
-        add("network", &self.model.network.state());
-        add("optimiser", &self.optimiser.state());
-        if self.summary.best_epoch != epoch + 1 {
-            add("best", &self.best_state);
-        }
-        let note = Note {
-            epoch: epoch + 1,
-            plateau: self.plateau.clone(),
-            best: self.best,
-            summary: self.summary.clone(),
-        };
-        ctx.save(&all, &note)
-    }
-
-    /// Goes on from a checkpoint; gives the number of finished epochs.
-    fn resume(&mut self, ctx: &FitContext) -> Result<u32> {
-        let Some((tensors, note)) = ctx.load::<Note>()? else {
-            return Ok(0);
-        };
-        let below = |prefix: &str| -> NamedTensors {
-            let own = tensors
-                .iter()
-                .filter_map(|(name, t)| Some((name.strip_prefix(prefix)?, t)));
-            own.map(|(name, t)| (name.to_owned(), t.shallow_clone()))
-                .collect()
-        };
-        self.model.network.load(&below("network/"))?;
-        self.optimiser.load_state(&below("optimiser/"))?;
-        self.best_state = below("best/");
-        if self.best_state.is_empty() {
-            self.best_state = copies(&self.model.network.state());
-        }
-        (self.plateau, self.best, self.summary) = (note.plateau, note.best, note.summary);
-        Ok(note.epoch)
-    }
 }
 
-fn copies(state: &NamedTensors) -> NamedTensors {
-    state
-        .iter()
-        .map(|(name, t)| (name.clone(), t.detach().copy()))
-        .collect()
+impl Lesson for Alignment<'_> {
+    fn terms(&self) -> &'static [&'static str] {
+        &["contrastive"]
+    }
+
+    fn step(&mut self, rows: &Tensor, at: At) -> Result<Tensor> {
+        let (seen, labels) = self.train.batch(self.model, rows)?;
+        let (network, config) = (&self.model.network, &self.model.config);
+        let columns = match config.training_query {
+            TrainingQuery::RandomSeen => Tensor::randint(
+                self.text.size()[0],
+                [labels.size()[0]],
+                (Kind::Int64, labels.device()),
+            ),
+            TrainingQuery::Label | TrainingQuery::MeanText => labels.shallow_clone(),
+        };
+        let probes = self.probes(&columns)?;
+        let targets = Targets {
+            text: self.text,
+            labels: &labels,
+        };
+        let pass = Pass::Train(Dropout::Share(config.dropout));
+        let (total, _) = objective(network, config.loss, &seen, probes.as_ref(), &targets, &pass)?;
+        self.optimiser.zero_grad();
+        total.backward();
+        self.optimiser.step(at.lr);
+        Ok(total.detach().view([1]))
+    }
+
+    fn validate(&mut self, _: u32) -> Result<Measure> {
+        if self.validation.len() == 0 {
+            return Ok(Measure::Nothing);
+        }
+        self.held_out().map(Measure::Loss)
+    }
+
+    fn weights(&self) -> NamedTensors {
+        self.model.network.state()
+    }
+
+    fn optimisers(&mut self) -> Vec<(&'static str, &mut Optimiser)> {
+        vec![("adam", &mut self.optimiser)]
+    }
 }

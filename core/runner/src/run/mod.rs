@@ -25,7 +25,7 @@ use crate::summary;
 use crate::train::{Source, Trained, obtain};
 
 use self::describe::{count, data_report, encoder_report, marks, provenance};
-use self::parts::{AlignerPart, EncoderPart};
+use self::parts::{AlignerPart, EncoderPart, Motion};
 
 /// How to run, as far as it does not change results.
 pub struct RunOptions<'a> {
@@ -410,10 +410,17 @@ impl Session<'_> {
         let seen_anchors = anchors.for_classes(data.split.seen())?;
         let about = self.about("aligner", config.typetag_name());
         let shared = self.shared_aligner(data, features, &seen_anchors, encoder);
+        let skeletons = data.seen(Part::Train, self.ctx.device)?;
+        let motion = Motion {
+            skeletons: &skeletons,
+            encoder,
+            pooled: !self.needs_map(),
+        };
         let mut part = AlignerPart {
             aligner: aligner.as_mut(),
             seen: &seen,
             anchors: &seen_anchors,
+            motion: &motion,
             session: self,
         };
         let trained = obtain(
@@ -442,6 +449,7 @@ impl Session<'_> {
             progress: self.options.progress,
             cancel: self.options.cancel,
             checkpoint: Some(checkpoint),
+            motion: None,
         }
     }
 }

@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use szar_core::checkpoint::NamedTensors;
-use szar_core::{Aligner, FitSummary, Result, SeenFeatures, SemanticAnchors, SkeletonEncoder};
+use szar_core::{
+    Aligner, FeatureMap, FitSummary, Result, SeenFeatures, SeenMotion, SeenSkeletons, SemanticAnchors,
+    SkeletonBatch, SkeletonEncoder,
+};
+use tch::no_grad;
 
 use super::Session;
 use crate::data::SeenPart;
@@ -31,10 +35,32 @@ impl Trainable for EncoderPart<'_, '_> {
     }
 }
 
+/// The training samples' skeletons, encoded as their features were.
+pub(super) struct Motion<'a> {
+    pub(super) skeletons: &'a SeenPart<'a>,
+    pub(super) encoder: &'a dyn SkeletonEncoder,
+    pub(super) pooled: bool,
+}
+
+impl SeenMotion for Motion<'_> {
+    fn skeletons(&self, rows: &[usize]) -> Result<SkeletonBatch> {
+        self.skeletons.batch(rows)
+    }
+
+    fn encode(&self, batch: &SkeletonBatch) -> Result<FeatureMap> {
+        let features = no_grad(|| self.encoder.encode(batch))?.features;
+        if self.pooled {
+            return FeatureMap::from_pooled(&features.pooled());
+        }
+        Ok(features)
+    }
+}
+
 pub(super) struct AlignerPart<'a, 'b> {
     pub(super) aligner: &'a mut dyn Aligner,
     pub(super) seen: &'a SeenFeatures,
     pub(super) anchors: &'a SemanticAnchors,
+    pub(super) motion: &'a Motion<'a>,
     pub(super) session: &'a Session<'b>,
 }
 
@@ -49,6 +75,7 @@ impl Trainable for AlignerPart<'_, '_> {
 
     fn fit(&mut self, checkpoint: PathBuf) -> Result<FitSummary> {
         let mut ctx = self.session.fit_context("aligner", checkpoint);
+        ctx.motion = Some(self.motion);
         self.aligner.fit(self.seen, self.anchors, &mut ctx)
     }
 }

@@ -128,6 +128,7 @@ impl<'a> Surroundings<'a> {
             progress: self,
             cancel: &self.cancel,
             checkpoint: given.checkpoint.clone(),
+            motion: None,
         })
     }
 
