@@ -220,7 +220,7 @@ fn free(info: &ComponentInfo, found: &[&'static ComponentInfo]) -> crate::Result
 
 /// Options as serde finds them: blocks of components that plugins own are handed to the stand-in that knows plugins,
 /// `{type: plugin, component: NAME, options: {...}}`.
-pub(crate) fn for_serde(mut value: Value) -> Value {
+pub fn for_serde(mut value: Value) -> Value {
     let found = FOUND.read().unwrap_or_else(PoisonError::into_inner);
     if !found.is_empty() {
         hand_over(&mut value, &found);

@@ -42,6 +42,8 @@ enum Command {
     Describe(command::describe::Args),
     /// Finished runs side by side, grouped, with mean and standard deviation.
     Table(command::table::Args),
+    /// Which encoders, aligners, adapters and gates go together, and why others do not.
+    Matrix(command::matrix::Args),
     /// Compare components with recorded tensors of the official implementations.
     Conform(command::conform::Args),
     /// Embed class descriptions into a file that stands in for the text encoder.
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => command::list::run(args, &output),
         Command::Describe(args) => command::describe::run(args, &output),
         Command::Table(args) => command::table::run(args, &output),
+        Command::Matrix(args) => command::matrix::run(args, &output),
         Command::Conform(args) => command::conform::run(args, &output),
         Command::Embed(args) => command::embed::run(args, &output),
         Command::Plugin(args) => command::plugin::run(args, &output),

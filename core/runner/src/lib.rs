@@ -6,6 +6,7 @@ pub mod conform;
 mod data;
 mod evaluate;
 mod extract;
+pub mod matrix;
 pub mod metrics;
 mod parity;
 pub mod perf;

@@ -25,6 +25,42 @@ pub fn check(pipeline: &Pipeline, problems: &mut Problems) {
     parts.check(problems);
 }
 
+/// Parts whose fit is judged without a dataset and without texts.
+#[derive(Clone, Copy, Debug)]
+pub struct Composition<'a> {
+    /// What the encoder would be given.
+    pub input: &'a InputSpec,
+    /// From skeletons to features.
+    pub encoder: &'a dyn EncoderConfig,
+    /// Scores features against anchors.
+    pub aligner: &'a dyn AlignerConfig,
+    /// Works on the scores.
+    pub adapter: Option<&'a dyn AdapterConfig>,
+    /// Decides between seen and unseen.
+    pub gate: Option<&'a dyn GateConfig>,
+    /// How samples arrive.
+    pub stream: &'a Stream,
+}
+
+impl Composition<'_> {
+    /// Adds what [`check`] would say of a pipeline with these parts: what one of them needs and another does not give.
+    pub fn check(&self, problems: &mut Problems) {
+        let sound = Sound {
+            dataset: None,
+            preprocess: None,
+            encoder: Some(self.encoder),
+            semantics: None,
+            aligner: Some(self.aligner),
+            adapters: vec![self.adapter],
+            gate: self.gate,
+        };
+        let spec = self.encoder.spec(self.input);
+        sound.features(Some(&spec), problems);
+        sound.adapt(Some(&spec), Some(self.stream), problems);
+        sound.gating(Some(&spec), problems);
+    }
+}
+
 /// A part that was read, and whether it was read whole.
 pub(crate) type Read<T> = Option<(T, bool)>;
 

@@ -31,7 +31,7 @@ mod tree;
 mod words;
 mod yaml;
 
-pub use check::check;
+pub use check::{Composition, check};
 pub use fields::{FieldDoc, fields};
 pub use pipeline::{Evaluation, Pipeline, Stream, StreamOrder, Validation};
 pub use resolve::{load, load_str, plugins};

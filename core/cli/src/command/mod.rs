@@ -6,6 +6,7 @@ pub mod describe;
 pub mod doctor;
 pub mod embed;
 pub mod list;
+pub mod matrix;
 pub mod plugin;
 pub mod run;
 pub mod table;
