@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use szar_core::{Error, Result};
 
+use crate::perf::Stage;
 use crate::report::Report;
 
 /// Keys that are shorter than where their values stand.
@@ -139,7 +140,7 @@ pub fn compare(reports: &[Report], by: &[String]) -> Result<Comparison> {
 type Measure = fn(&Report) -> Option<f64>;
 
 /// What is compared. "after" is what counts where there are no adapters, too.
-const MEASURES: [(&str, Measure); 6] = [
+const MEASURES: [(&str, Measure); 7] = [
     ("class mean", |r| Some(r.zsl.as_ref()?.before.class_mean)),
     ("class mean, adapted", |r| {
         let zsl = r.zsl.as_ref()?;
@@ -162,6 +163,11 @@ const MEASURES: [(&str, Measure); 6] = [
                 .class_mean
                 .harmonic_mean,
         )
+    }),
+    // Runs that found the aligner trained say nothing of it.
+    ("aligner training, s", |r| {
+        let trained = |s: &&Stage| s.name == "aligner training" && !s.reused;
+        Some(r.performance.iter().find(trained)?.seconds)
     }),
 ];
 
