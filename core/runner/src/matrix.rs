@@ -13,7 +13,7 @@ use szar_core::{
 };
 
 /// Options that change what a component offers or needs, shown in rows of their own.
-const SETTINGS: [(ComponentKind, &str, &str, &str); 7] = [
+const SETTINGS: [(ComponentKind, &str, &str, &str); 5] = [
     (ComponentKind::Encoder, "torchscript", "pooled", "{}"),
     (
         ComponentKind::Encoder,
@@ -38,18 +38,6 @@ const SETTINGS: [(ComponentKind, &str, &str, &str); 7] = [
         "purls",
         "global",
         r#"{"partition": "global"}"#,
-    ),
-    (
-        ComponentKind::Encoder,
-        "torchscript",
-        "pooled, classifies",
-        r#"{"logits": "1"}"#,
-    ),
-    (
-        ComponentKind::Encoder,
-        "torchscript",
-        "map, classifies",
-        r#"{"output_layout": "nctv", "logits": "1"}"#,
     ),
 ];
 
