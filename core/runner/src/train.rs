@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use szar_core::checkpoint::{self, NamedTensors};
-use szar_core::{Error, FitSummary, Result};
+use szar_core::{FitSummary, Result};
 use tch::Device;
 
 use crate::rundir::{self, RunDir};
@@ -38,10 +38,11 @@ pub trait Trainable {
     fn fit(&mut self, checkpoint: PathBuf) -> Result<FitSummary>;
 }
 
-/// Makes `part` ready: from `given` weights, from the run directory, from the shared store, else by training.
+/// Makes `part` ready: from `given` weights (see [`checkpoint::read_weights`]), from the run directory, from the shared
+/// store, else by training. `about` says what the part is, under `component` by name.
 ///
 /// # Errors
-/// When weights are damaged or do not fit, or training fails or is stopped.
+/// When weights are damaged, are those of another component or do not fit, or training fails or is stopped.
 pub fn obtain(
     name: &str,
     part: &mut dyn Trainable,
@@ -52,15 +53,16 @@ pub fn obtain(
     about: &[(String, String)],
 ) -> Result<Trained> {
     if let Some(path) = given {
-        let state = load_weights(path, device)?;
-        part.load(&state)
+        let weights = checkpoint::read_weights(path, &part.state(), device)?;
+        weights.expect_component(component(about))?;
+        part.load(&weights.tensors)
             .map_err(|e| e.context(path.display().to_string()))?;
         return Ok(Trained {
             source: Source::Given,
             summary: None,
         });
     }
-    if let Some((state, summary)) = dir.trained(name, device)? {
+    if let Some((state, summary)) = dir.trained(name, component(about), device)? {
         part.load(&state)
             .map_err(|e| e.context(format!("{name}.safetensors of this run")))?;
         return Ok(Trained {
@@ -69,7 +71,7 @@ pub fn obtain(
         });
     }
     if let Some((state, summary)) = shared
-        .map(|p| rundir::load_trained(p, device))
+        .map(|p| rundir::load_trained(p, component(about), device))
         .transpose()?
         .flatten()
     {
@@ -95,33 +97,10 @@ pub fn obtain(
     })
 }
 
-/// Weights from `.safetensors`, or from a `.pt`/`.pth` state_dict (read by libtorch, which executes no code of it).
-///
-/// # Errors
-/// When the file is missing or neither of them.
-pub fn load_weights(path: &Path, device: Device) -> Result<NamedTensors> {
-    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-    match extension.as_deref() {
-        Some("safetensors") => Ok(checkpoint::load(path, device)?.0),
-        Some("pt" | "pth") => {
-            std::fs::File::open(path).map_err(|e| Error::read(path, e))?;
-            let tensors = tch::Tensor::loadz_multi_with_device(path, device)
-                .or_else(|_| tch::Tensor::load_multi_with_device(path, device))
-                .map_err(|e| {
-                    Error::format(
-                        path,
-                        None,
-                        format!("not a state_dict that libtorch can read ({e})"),
-                    )
-                })?;
-            Ok(tensors.into_iter().collect())
-        }
-        _ => Err(Error::format(
-            path,
-            None,
-            "expected weights as .safetensors, .pt or .pth",
-        )),
-    }
+/// The name of the component that metadata is about.
+fn component(about: &[(String, String)]) -> &str {
+    let found = about.iter().find(|(key, _)| key == "component");
+    found.map_or("", |(_, name)| name)
 }
 
 /// Hash of tensors and texts, for naming what was made from them.
