@@ -116,3 +116,137 @@ pub fn content_hash<'a>(texts: impl IntoIterator<Item = &'a str>, values: &[f32]
     }
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use szar_core::{Result, config};
+    use tch::{Device, Tensor, kind::FLOAT_CPU};
+
+    use super::*;
+
+    /// The parameters of `Linear(3, 2)` and `BatchNorm1d(2)`, one after the other.
+    struct Part(NamedTensors);
+
+    impl Part {
+        fn new() -> Self {
+            let sizes: [(&str, &[i64]); 7] = [
+                ("0.weight", &[2, 3]),
+                ("0.bias", &[2]),
+                ("1.weight", &[2]),
+                ("1.bias", &[2]),
+                ("1.running_mean", &[2]),
+                ("1.running_var", &[2]),
+                ("1.num_batches_tracked", &[]),
+            ];
+            Self(
+                sizes
+                    .map(|(name, size)| (name.into(), Tensor::zeros(size, FLOAT_CPU)))
+                    .into(),
+            )
+        }
+    }
+
+    impl Trainable for Part {
+        fn load(&mut self, state: &NamedTensors) -> Result<()> {
+            checkpoint::copy_into(&self.0, state, |_| false)
+        }
+
+        fn state(&self) -> NamedTensors {
+            self.0.iter().map(|(n, t)| (n.clone(), t.copy())).collect()
+        }
+
+        fn fit(&mut self, _: PathBuf) -> Result<FitSummary> {
+            let _ = self.0.get_mut("0.bias").map(|bias| bias.fill_(3.0));
+            Ok(FitSummary::default())
+        }
+    }
+
+    fn about(component: &str) -> Vec<(String, String)> {
+        vec![("component".into(), component.into())]
+    }
+
+    fn dir(root: &Path) -> RunDir {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/quickstart.yaml");
+        let resolved = config::load(Path::new(file), &[] as &[String]).unwrap();
+        RunDir::open(root, &resolved, false).unwrap()
+    }
+
+    fn get(dir: &RunDir, given: Option<&Path>, shared: Option<&Path>, of: &str) -> Result<(Part, Source)> {
+        let mut part = Part::new();
+        let trained = obtain("aligner", &mut part, given, dir, shared, Device::Cpu, &about(of))?;
+        Ok((part, trained.source))
+    }
+
+    #[test]
+    fn checkpoints_of_training_code_are_taken_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = dir(folder.path());
+        let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/torch");
+        for file in [
+            "training.pth.tar",
+            "training_legacy.pth.tar",
+            "lightning.ckpt",
+            "parallel.pth",
+        ] {
+            let (part, source) = get(&dir, Some(&files.join(file)), None, "any").unwrap();
+            assert_eq!(source, Source::Given);
+            let bias = Tensor::from_slice(&[1.0f32, -1.0]);
+            assert!(part.0["0.bias"].equal(&bias), "{file}");
+        }
+        let error = get(&dir, Some(&files.join("evil.pt")), None, "any").map(|_| ());
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("evil.pt, byte") && error.contains("posix.system"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn names_that_do_not_fit_are_listed_behind_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = dir(folder.path());
+        let path = folder.path().join("other.safetensors");
+        let mut tensors = Part::new().0;
+        let bias = tensors.remove("0.bias").unwrap();
+        tensors.insert("0.biases".into(), bias);
+        checkpoint::save(&path, &tensors, &[]).unwrap();
+        let error = get(&dir, Some(&path), None, "any")
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("other.safetensors: weights do not fit: 1 missing, 1 unknown"),
+            "{error}"
+        );
+        assert!(
+            error.contains("`0.bias` is missing; nearest in the weights: `0.biases`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn weights_of_another_component_are_refused_wherever_they_lie() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (dir(&folder.path().join("1")), dir(&folder.path().join("2")));
+        let shared = folder.path().join("shared.safetensors");
+        assert_eq!(
+            get(&first, None, Some(&shared), "purls").unwrap().1,
+            Source::Trained
+        );
+        let own = first.path("aligner.safetensors");
+        let refused = |dir, given, shared, place: &str| {
+            let error = get(dir, given, shared, "eszsl")
+                .map(|_| ())
+                .unwrap_err()
+                .to_string();
+            let expected = format!("{place}: holds the weights of `purls`, expected those of `eszsl`");
+            assert!(error.ends_with(&expected), "{error}");
+        };
+        refused(&second, Some(&own), None, "aligner.safetensors");
+        refused(&first, None, None, "aligner.safetensors");
+        refused(&second, None, Some(&shared), "shared.safetensors");
+        let (part, source) = get(&second, None, Some(&shared), "purls").unwrap();
+        assert_eq!(source, Source::Reused);
+        assert!(part.0["0.bias"].equal(&Tensor::from_slice(&[3.0f32, 3.0])));
+    }
+}

@@ -204,7 +204,7 @@ impl Machine<'_> {
     }
 
     fn put_all(&mut self, dict: Id, items: &[Id]) -> Result<(), String> {
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err("a key without its value".into());
         }
         items

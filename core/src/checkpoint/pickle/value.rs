@@ -224,7 +224,7 @@ impl Heap {
             Value::List(items) | Value::Tuple(items) => items.get(index).copied(),
             Value::Dict(dict) => {
                 let (key, value) = dict.entries.get(index / 2)?;
-                Some(if index % 2 == 0 { *key } else { *value })
+                Some(if index.is_multiple_of(2) { *key } else { *value })
             }
             _ => None,
         }

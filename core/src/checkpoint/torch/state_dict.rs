@@ -79,10 +79,10 @@ fn nothing(object: &Unpickled, entries: &[(Id, Id)]) -> String {
     let mut there = Vec::new();
     for (key, value) in entries {
         let name = heap.text(*key).map_or("?".to_owned(), |t| shown(t));
-        if USUAL.contains(&name.as_str()) {
-            if let Err(why) = tensors(object, *value) {
-                return format!("holds no state_dict: `{name}` {why}, expected tensors by name");
-            }
+        if USUAL.contains(&name.as_str())
+            && let Err(why) = tensors(object, *value)
+        {
+            return format!("holds no state_dict: `{name}` {why}, expected tensors by name");
         }
         if there.len() < 12 {
             there.push(format!("`{name}` ({})", heap.get(*value).what()));

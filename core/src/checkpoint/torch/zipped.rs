@@ -46,14 +46,12 @@ pub(super) fn open<R: Read + Seek>(reader: R, size: u64) -> Result<(Unpickled, Z
 
 /// The folder that everything is in.
 fn top<R: Read + Seek>(zip: &ZipArchive<R>) -> Result<String, String> {
-    let mut tops = Vec::new();
-    for name in zip.file_names().flatten() {
-        if let Some(top) = name.strip_suffix("data.pkl") {
-            if top.is_empty() || top.find('/') == Some(top.len() - 1) {
-                tops.push(top.to_owned());
-            }
-        }
-    }
+    // At most one folder deep.
+    let outer = |name: &str| {
+        let top = name.strip_suffix("data.pkl")?;
+        (top.is_empty() || top.find('/') == Some(top.len() - 1)).then(|| top.to_owned())
+    };
+    let tops: Vec<String> = zip.file_names().flatten().filter_map(|n| outer(&n)).collect();
     let [top] = tops.as_slice() else {
         return Err(match tops.len() {
             0 => "is a zip archive without `data.pkl`, not a file of torch.save; if weights are packed in it, unpack it",

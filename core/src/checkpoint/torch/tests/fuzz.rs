@@ -21,7 +21,7 @@ fn mutate(mut bytes: Vec<u8>, changes: &[(usize, u8)], cut: usize) -> Vec<u8> {
         bytes[at % length] = *value;
     }
     // One file in four is cut short.
-    if cut % 4 == 0 {
+    if cut.is_multiple_of(4) {
         bytes.truncate(cut / 4 % length);
     }
     bytes
@@ -36,8 +36,6 @@ fn pickle() -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     #[test]
     fn random_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         survive(&bytes);
