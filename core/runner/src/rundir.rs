@@ -131,12 +131,17 @@ impl RunDir {
         self.root.join("checkpoints").join(format!("{part}.safetensors"))
     }
 
-    /// Weights and training summary of a part that is trained already.
+    /// Weights and training summary of a part, the component of this name, that is trained already.
     ///
     /// # Errors
-    /// When the file is there but damaged.
-    pub fn trained(&self, part: &str, device: Device) -> Result<Option<(NamedTensors, FitSummary)>> {
-        load_trained(&self.path(&format!("{part}.safetensors")), device)
+    /// When the file is there but damaged, or of another component.
+    pub fn trained(
+        &self,
+        part: &str,
+        component: &str,
+        device: Device,
+    ) -> Result<Option<(NamedTensors, FitSummary)>> {
+        load_trained(&self.path(&format!("{part}.safetensors")), component, device)
     }
 
     /// Keeps the weights of a trained part and drops its checkpoint.
@@ -200,12 +205,17 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Reads weights with the training summary in their metadata.
-pub fn load_trained(path: &Path, device: Device) -> Result<Option<(NamedTensors, FitSummary)>> {
+/// Reads a component's weights with the training summary in their metadata.
+pub fn load_trained(
+    path: &Path,
+    component: &str,
+    device: Device,
+) -> Result<Option<(NamedTensors, FitSummary)>> {
     if !path.exists() {
         return Ok(None);
     }
     let (state, metadata) = checkpoint::load(path, device)?;
+    checkpoint::same_component(path, metadata.get("component"), component)?;
     let bad = |why: String| Error::format(path, "metadata `fit`".to_owned(), why);
     let fit = metadata.get("fit").ok_or_else(|| bad("is missing".into()))?;
     Ok(Some((

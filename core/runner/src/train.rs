@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use szar_core::checkpoint::{self, NamedTensors};
-use szar_core::{Error, FitSummary, Result};
+use szar_core::{FitSummary, Result};
 use tch::Device;
 
 use crate::rundir::{self, RunDir};
@@ -38,10 +38,11 @@ pub trait Trainable {
     fn fit(&mut self, checkpoint: PathBuf) -> Result<FitSummary>;
 }
 
-/// Makes `part` ready: from `given` weights, from the run directory, from the shared store, else by training.
+/// Makes `part` ready: from `given` weights (see [`checkpoint::read_weights`]), from the run directory, from the shared
+/// store, else by training. `about` says what the part is, under `component` by name.
 ///
 /// # Errors
-/// When weights are damaged or do not fit, or training fails or is stopped.
+/// When weights are damaged, are those of another component or do not fit, or training fails or is stopped.
 pub fn obtain(
     name: &str,
     part: &mut dyn Trainable,
@@ -52,15 +53,16 @@ pub fn obtain(
     about: &[(String, String)],
 ) -> Result<Trained> {
     if let Some(path) = given {
-        let state = load_weights(path, device)?;
-        part.load(&state)
+        let weights = checkpoint::read_weights(path, &part.state(), device)?;
+        weights.expect_component(component(about))?;
+        part.load(&weights.tensors)
             .map_err(|e| e.context(path.display().to_string()))?;
         return Ok(Trained {
             source: Source::Given,
             summary: None,
         });
     }
-    if let Some((state, summary)) = dir.trained(name, device)? {
+    if let Some((state, summary)) = dir.trained(name, component(about), device)? {
         part.load(&state)
             .map_err(|e| e.context(format!("{name}.safetensors of this run")))?;
         return Ok(Trained {
@@ -69,7 +71,7 @@ pub fn obtain(
         });
     }
     if let Some((state, summary)) = shared
-        .map(|p| rundir::load_trained(p, device))
+        .map(|p| rundir::load_trained(p, component(about), device))
         .transpose()?
         .flatten()
     {
@@ -95,33 +97,10 @@ pub fn obtain(
     })
 }
 
-/// Weights from `.safetensors`, or from a `.pt`/`.pth` state_dict (read by libtorch, which executes no code of it).
-///
-/// # Errors
-/// When the file is missing or neither of them.
-pub fn load_weights(path: &Path, device: Device) -> Result<NamedTensors> {
-    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-    match extension.as_deref() {
-        Some("safetensors") => Ok(checkpoint::load(path, device)?.0),
-        Some("pt" | "pth") => {
-            std::fs::File::open(path).map_err(|e| Error::read(path, e))?;
-            let tensors = tch::Tensor::loadz_multi_with_device(path, device)
-                .or_else(|_| tch::Tensor::load_multi_with_device(path, device))
-                .map_err(|e| {
-                    Error::format(
-                        path,
-                        None,
-                        format!("not a state_dict that libtorch can read ({e})"),
-                    )
-                })?;
-            Ok(tensors.into_iter().collect())
-        }
-        _ => Err(Error::format(
-            path,
-            None,
-            "expected weights as .safetensors, .pt or .pth",
-        )),
-    }
+/// The name of the component that metadata is about.
+fn component(about: &[(String, String)]) -> &str {
+    let found = about.iter().find(|(key, _)| key == "component");
+    found.map_or("", |(_, name)| name)
 }
 
 /// Hash of tensors and texts, for naming what was made from them.
@@ -136,4 +115,138 @@ pub fn content_hash<'a>(texts: impl IntoIterator<Item = &'a str>, values: &[f32]
         hash.update(&bytes);
     }
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use szar_core::{Result, config};
+    use tch::{Device, Tensor, kind::FLOAT_CPU};
+
+    use super::*;
+
+    /// The parameters of `Linear(3, 2)` and `BatchNorm1d(2)`, one after the other.
+    struct Part(NamedTensors);
+
+    impl Part {
+        fn new() -> Self {
+            let sizes: [(&str, &[i64]); 7] = [
+                ("0.weight", &[2, 3]),
+                ("0.bias", &[2]),
+                ("1.weight", &[2]),
+                ("1.bias", &[2]),
+                ("1.running_mean", &[2]),
+                ("1.running_var", &[2]),
+                ("1.num_batches_tracked", &[]),
+            ];
+            Self(
+                sizes
+                    .map(|(name, size)| (name.into(), Tensor::zeros(size, FLOAT_CPU)))
+                    .into(),
+            )
+        }
+    }
+
+    impl Trainable for Part {
+        fn load(&mut self, state: &NamedTensors) -> Result<()> {
+            checkpoint::copy_into(&self.0, state, |_| false)
+        }
+
+        fn state(&self) -> NamedTensors {
+            self.0.iter().map(|(n, t)| (n.clone(), t.copy())).collect()
+        }
+
+        fn fit(&mut self, _: PathBuf) -> Result<FitSummary> {
+            let _ = self.0.get_mut("0.bias").map(|bias| bias.fill_(3.0));
+            Ok(FitSummary::default())
+        }
+    }
+
+    fn about(component: &str) -> Vec<(String, String)> {
+        vec![("component".into(), component.into())]
+    }
+
+    fn dir(root: &Path) -> RunDir {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/quickstart.yaml");
+        let resolved = config::load(Path::new(file), &[] as &[String]).unwrap();
+        RunDir::open(root, &resolved, false).unwrap()
+    }
+
+    fn get(dir: &RunDir, given: Option<&Path>, shared: Option<&Path>, of: &str) -> Result<(Part, Source)> {
+        let mut part = Part::new();
+        let trained = obtain("aligner", &mut part, given, dir, shared, Device::Cpu, &about(of))?;
+        Ok((part, trained.source))
+    }
+
+    #[test]
+    fn checkpoints_of_training_code_are_taken_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = dir(folder.path());
+        let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/torch");
+        for file in [
+            "training.pth.tar",
+            "training_legacy.pth.tar",
+            "lightning.ckpt",
+            "parallel.pth",
+        ] {
+            let (part, source) = get(&dir, Some(&files.join(file)), None, "any").unwrap();
+            assert_eq!(source, Source::Given);
+            let bias = Tensor::from_slice(&[1.0f32, -1.0]);
+            assert!(part.0["0.bias"].equal(&bias), "{file}");
+        }
+        let error = get(&dir, Some(&files.join("evil.pt")), None, "any").map(|_| ());
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("evil.pt, byte") && error.contains("posix.system"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn names_that_do_not_fit_are_listed_behind_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = dir(folder.path());
+        let path = folder.path().join("other.safetensors");
+        let mut tensors = Part::new().0;
+        let bias = tensors.remove("0.bias").unwrap();
+        tensors.insert("0.biases".into(), bias);
+        checkpoint::save(&path, &tensors, &[]).unwrap();
+        let error = get(&dir, Some(&path), None, "any")
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("other.safetensors: weights do not fit: 1 missing, 1 unknown"),
+            "{error}"
+        );
+        assert!(
+            error.contains("`0.bias` is missing; nearest in the weights: `0.biases`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn weights_of_another_component_are_refused_wherever_they_lie() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (dir(&folder.path().join("1")), dir(&folder.path().join("2")));
+        let shared = folder.path().join("shared.safetensors");
+        assert_eq!(
+            get(&first, None, Some(&shared), "purls").unwrap().1,
+            Source::Trained
+        );
+        let own = first.path("aligner.safetensors");
+        let refused = |dir, given, shared, place: &str| {
+            let error = get(dir, given, shared, "eszsl")
+                .map(|_| ())
+                .unwrap_err()
+                .to_string();
+            let expected = format!("{place}: holds the weights of `purls`, expected those of `eszsl`");
+            assert!(error.ends_with(&expected), "{error}");
+        };
+        refused(&second, Some(&own), None, "aligner.safetensors");
+        refused(&first, None, None, "aligner.safetensors");
+        refused(&second, None, Some(&shared), "shared.safetensors");
+        let (part, source) = get(&second, None, Some(&shared), "purls").unwrap();
+        assert_eq!(source, Source::Reused);
+        assert!(part.0["0.bias"].equal(&Tensor::from_slice(&[3.0f32, 3.0])));
+    }
 }

@@ -261,7 +261,8 @@ pub trait AlignerConfig: Debug + Send + Sync {
         None
     }
 
-    /// File with trained weights; `None` when the aligner is to be trained here.
+    /// File or folder with trained weights, as [`crate::checkpoint::read_weights`] takes them; `None` when the aligner is
+    /// to be trained here.
     fn weights(&self) -> Option<&std::path::Path> {
         None
     }

@@ -71,7 +71,8 @@ pub trait EncoderConfig: Debug + Send + Sync {
     /// What it will give for an input.
     fn spec(&self, input: &InputSpec) -> EncoderSpec;
 
-    /// File with trained weights; `None` when the encoder is to be trained here.
+    /// File or folder with trained weights, as [`crate::checkpoint::read_weights`] takes them; `None` when the encoder is
+    /// to be trained here.
     fn weights(&self) -> Option<&std::path::Path> {
         None
     }

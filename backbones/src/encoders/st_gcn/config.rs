@@ -75,7 +75,7 @@ pub struct StGcnConfig {
     pub persons: Persons,
     /// Arithmetic of the products while features are computed: `f32` (default), `bf16` or `auto`.
     pub inference: Precision,
-    /// State dict with the official names (`.safetensors`, `.pt`, `.pth`); `null` (default) to train on the seen classes.
+    /// State dict with the official names (`.safetensors`, `.pt`, `.pth`, `.pth.tar`, `.ckpt`, or a folder); `null` (default) to train on the seen classes.
     pub weights: Option<FilePath>,
     /// How it is trained.
     pub train: TrainConfig,

@@ -344,7 +344,7 @@ impl Session<'_> {
     /// never goes on with another one.
     fn take_encoder(&mut self, encoder: &mut dyn SkeletonEncoder, watch: Watch) -> Result<Trained> {
         let name = self.pipeline.encoder.typetag_name();
-        match self.dir.trained("encoder", self.ctx.device)? {
+        match self.dir.trained("encoder", name, self.ctx.device)? {
             Some((state, _)) => encoder
                 .load_state(&state)
                 .map_err(|e| e.context("encoder.safetensors of this run"))?,

@@ -1,4 +1,10 @@
-//! Named tensors on disk: safetensors, written to a temporary file and renamed.
+//! Named tensors on disk: safetensors, written to a temporary file and renamed; and the weights that others saved, read
+//! as data.
+
+mod fit;
+mod pickle;
+mod torch;
+mod weights;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -9,6 +15,9 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor};
 
 use crate::{Error, Result};
+
+pub use fit::copy_into;
+pub use weights::{Weights, read_weights, same_component};
 
 /// Tensors by name, in the order of their names.
 pub type NamedTensors = BTreeMap<String, Tensor>;
@@ -159,54 +168,6 @@ pub fn parse(bytes: &[u8], device: Device) -> Result<(NamedTensors, Metadata), F
     Ok((tensors, metadata))
 }
 
-/// Copies `from` into the parameters and buffers `into`, name by name, without replacing the tensors.
-///
-/// # Errors
-/// [`Error::Input`] listing missing names, unknown names and shapes that differ, unless `optional` allows the name to be absent.
-pub fn copy_into(into: &NamedTensors, from: &NamedTensors, optional: impl Fn(&str) -> bool) -> Result<()> {
-    let mut wrong = Vec::new();
-    for (name, target) in into {
-        match from.get(name) {
-            None if optional(name) => {}
-            None => wrong.push(format!("`{name}` is missing")),
-            Some(source) if source.size() != target.size() => {
-                wrong.push(format!(
-                    "`{name}` has shape {:?}, expected {:?}",
-                    source.size(),
-                    target.size()
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-    wrong.extend(
-        from.keys()
-            .filter(|n| !into.contains_key(*n) && !optional(n))
-            .map(|n| format!("`{n}` is unknown")),
-    );
-    if !wrong.is_empty() {
-        let more = wrong.len().saturating_sub(8);
-        wrong.truncate(8);
-        let rest = if more > 0 {
-            format!("; and {more} more")
-        } else {
-            String::new()
-        };
-        return Err(Error::Input(format!(
-            "weights do not fit: {}{rest}",
-            wrong.join("; ")
-        )));
-    }
-    tch::no_grad(|| {
-        for (name, target) in into {
-            if let Some(source) = from.get(name) {
-                target.shallow_clone().copy_(source);
-            }
-        }
-    });
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,24 +196,6 @@ mod tests {
         let error = load(&path, Device::Cpu).unwrap_err().to_string();
         assert!(
             error.contains("state.safetensors: not a whole safetensors file"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn weights_that_do_not_fit_are_listed() {
-        let f = tch::kind::FLOAT_CPU;
-        let into = NamedTensors::from([
-            ("a".into(), Tensor::zeros([2], f)),
-            ("b".into(), Tensor::zeros([2], f)),
-        ]);
-        let from = NamedTensors::from([
-            ("a".into(), Tensor::zeros([3], f)),
-            ("c".into(), Tensor::zeros([2], f)),
-        ]);
-        let error = copy_into(&into, &from, |_| false).unwrap_err().to_string();
-        assert!(
-            error.contains("`a` has shape [3], expected [2]; `b` is missing; `c` is unknown"),
             "{error}"
         );
     }
