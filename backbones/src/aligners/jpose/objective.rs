@@ -106,7 +106,7 @@ pub(super) fn objective(
 
 /// Each sample is compared with what every sample of the batch finds hardest: the sample of its own group that is least like
 /// it (perhaps itself), and the most alike of another group. `Σ_{i,j} max(0, v_i·n_j − v_i·p_j + margin) / B`, where nothing
-/// is learned through p and n. A sample for which there is no other group finds nothing.
+/// is learned through p and n. Where the whole batch is one group, its first sample stands in for the negatives.
 ///
 /// `vectors` `[B, D]` of length 1, `groups` `[B]`.
 pub(super) fn triplets(vectors: &Tensor, groups: &Tensor, margin: f64, mining: Mining) -> Tensor {
@@ -116,20 +116,15 @@ pub(super) fn triplets(vectors: &Tensor, groups: &Tensor, margin: f64, mining: M
     let positives = alike
         .masked_fill(&together.logical_not(), f64::INFINITY)
         .argmin(-1, false);
-    let others = match mining {
-        Mining::Intended => alike.masked_fill(&together, f64::NEG_INFINITY),
-        Mining::Official => alike,
-    };
-    let negatives = others.argmax(-1, false);
-    let towards = fixed.index_select(0, &negatives) - fixed.index_select(0, &positives);
-    let slack = (vectors.mm(&towards.transpose(0, 1)) + margin).relu();
-    let slack = match mining {
-        Mining::Official => slack,
+    let negatives = match mining {
+        Mining::Official => alike.argmax(-1, false),
         Mining::Intended => {
-            let found = together.logical_not().any_dim(-1, false).to_kind(Kind::Float);
-            slack * found // column j belongs to the sample that found p and n
+            let there = together.logical_not().any_dim(-1, false).to_kind(Kind::Int64);
+            alike.masked_fill(&together, f64::NEG_INFINITY).argmax(-1, false) * there
         }
     };
+    let towards = fixed.index_select(0, &negatives) - fixed.index_select(0, &positives);
+    let slack = (vectors.mm(&towards.transpose(0, 1)) + margin).relu();
     slack.sum(Kind::Float) / vectors.size()[0] as f64
 }
 
@@ -160,12 +155,11 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_one_group_has_no_triplets() {
+    fn in_a_batch_of_one_group_the_first_sample_stands_in() {
+        // (1,0) and (0,1): positives 1, 0; n - p = (1,-1), (0,0); products plus 0.3: (1.3, 0.3), (-0.7, 0.3).
         let vectors = Tensor::from_slice(&[1f32, 0.0, 0.0, 1.0]).view([2, 2]);
         let groups = Tensor::from_slice(&[3i64, 3]);
-        assert_eq!(
-            triplets(&vectors, &groups, 0.3, Mining::Intended).double_value(&[]),
-            0.0
-        );
+        let loss = triplets(&vectors, &groups, 0.3, Mining::Intended).double_value(&[]);
+        assert!((loss - 0.95).abs() < 1e-6);
     }
 }

@@ -159,8 +159,9 @@ impl AlignerConfig for SmieConfig {
                 format!("must be between 0 and 1, got {share}")
             });
         }
-        let rest = 1.0 - self.masked;
-        problems.check(!(self.kept > rest), "kept", || {
+        let over = self.masked + self.kept > 1.0 + 1e-9;
+        problems.check(!over, "kept", || {
+            let rest = 1.0 - self.masked;
             format!(
                 "must be at most the {rest:.3} that `masked` leaves, got {}",
                 self.kept
