@@ -1,5 +1,10 @@
 //! Aligners: one file (or folder) each.
 
+pub mod devise;
 pub mod eszsl;
+pub mod jpose;
+mod pooled;
 pub mod purls;
+pub mod revise;
+pub mod smie;
 pub mod training;

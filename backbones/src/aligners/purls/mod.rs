@@ -35,6 +35,7 @@ pub use config::{
     TrainingQuery,
 };
 use head::Pass;
+pub(super) use head::product;
 use network::{Network, Shape};
 
 /// Where the head's input comes from.

@@ -45,6 +45,14 @@ pub enum Rate {
     Plateau(PlateauConfig),
     /// Times the factor of each round (from 0).
     Rounds(fn(u32) -> f64),
+    /// Rises in a line from 0 over the first `rounds`, then falls to 0 along a cosine, which it would reach in round
+    /// `total` (from 0).
+    Warmup {
+        /// Rounds of rise.
+        rounds: u32,
+        /// Rounds in all.
+        total: u32,
+    },
     /// Times `factor` from each of these rounds on (from 0).
     Milestones {
         /// Rounds.
@@ -90,4 +98,34 @@ pub struct Plan {
     pub rate: Rate,
     /// Rounds without a better validation measure after which training ends; `None`: never before the last.
     pub patience: Option<u32>,
+}
+
+/// Share of the full rate in a round, for [`Rate::Warmup`].
+pub(super) fn warmup(round: u32, rise: u32, total: u32) -> f64 {
+    if round < rise {
+        return f64::from(round) / f64::from(rise);
+    }
+    let at = f64::from(round - rise) / f64::from(total.saturating_sub(rise).max(1));
+    0.5 * (1.0 + (std::f64::consts::PI * at.min(1.0)).cos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_of_smie_is_the_published_one() {
+        let want = [
+            (0, 0.0),
+            (1, 6.6667e-7),
+            (14, 9.3333e-6),
+            (15, 1e-5),
+            (50, 6.3683e-6),
+            (99, 3.4147e-9),
+        ];
+        for (epoch, rate) in want {
+            let got = 1e-5 * warmup(epoch, 15, 100);
+            assert!((got - rate).abs() <= 1e-4 * rate, "{epoch}: {got} {rate}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use szar_core::optim::Plateau;
 use szar_core::{Error, FitContext, FitSummary, NamedTensors, Result, Seed};
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::plan::warmup;
 use super::{At, Lesson, Measure, Plan, Rate, Sampling};
 
 /// What a checkpoint says besides its tensors.
@@ -104,6 +105,7 @@ impl<'a, 'b> Trainer<'a, 'b> {
         match (&self.plan.rate, &self.plateau) {
             (_, Some(plateau)) => plateau.lr,
             (Rate::Rounds(factor), None) => full * factor(round),
+            (Rate::Warmup { rounds, total }, None) => full * warmup(round, *rounds, *total),
             (Rate::Milestones { rounds, factor }, None) => {
                 let passed = rounds.iter().filter(|r| **r <= round).count();
                 full * factor.powi(i32::try_from(passed).unwrap_or(i32::MAX))
