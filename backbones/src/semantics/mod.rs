@@ -10,5 +10,7 @@ pub mod descriptions;
 pub mod embed;
 pub mod embeddings;
 mod hash;
+mod json;
 mod parameters;
+pub mod speech;
 pub mod vectors;
