@@ -5,10 +5,12 @@
 
 mod batches;
 pub mod bert;
+pub mod classes;
 pub mod clip;
 pub mod descriptions;
 pub mod embed;
 pub mod embeddings;
+pub mod generate;
 mod hash;
 mod json;
 mod parameters;

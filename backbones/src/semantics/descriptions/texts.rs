@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use szar_core::{ClassId, ClassList, Error, Granularity, Result};
+use szar_core::{ClassList, Error, Granularity, Result};
 
 use super::DescriptionsConfig;
 use super::file::{Described, DescriptionFile};

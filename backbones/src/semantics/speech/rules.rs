@@ -103,6 +103,7 @@ fn idiom(words: &[String]) -> Option<Words> {
         ["phone", "call"] => some("make", words.join(" ")),
         ["high", "five"] => some("give", words.join(" ")),
         ["rock", "paper", "scissors"] | ["rock", "scissors", "paper"] => some("play", words.join(" ")),
+        ["make", what @ .., "sign"] if !what.is_empty() => some("make sign", what.join(" ")),
         [.., "game"] => some("play", words.join(" ")),
         [.., last] if ache(last) => some("have", words.join(" ")),
         _ => None,

@@ -10,7 +10,7 @@
 //! | metadata `encoder` | fingerprint of the text encoder: weights, vocabulary, pooling |
 //! | metadata `model`, `made_by`, `sources`, `date` | where it comes from |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use szar_core::{Error, NamedTensors, Result, checkpoint, shape};
@@ -25,6 +25,7 @@ const FORMAT: &str = "szar-text-embeddings/1";
 pub struct Shipped {
     path: PathBuf,
     encoder: String,
+    sources: String,
     values: Tensor,
     rows: BTreeMap<Digest32, i64>,
 }
@@ -77,30 +78,40 @@ impl Shipped {
         Ok(Self {
             path: path.to_owned(),
             encoder: entry("encoder"),
+            sources: entry("sources"),
             values,
             rows,
         })
     }
 
-    /// Saves vectors `[n, d]` of `texts` (each once) with what `provenance` says of them.
+    /// Saves vectors `[n, d]` of `texts` (each once, none of them in `base`) behind those of `base`, bit for bit as
+    /// they are there, with what `provenance` says of them.
     ///
     /// # Errors
     /// When the shapes disagree or the file cannot be written.
     pub fn save(
         path: &Path,
-        texts: &BTreeSet<String>,
+        base: Option<&Self>,
+        texts: &[String],
         values: &Tensor,
         encoder: &str,
         provenance: &[(&str, String)],
     ) -> Result<()> {
-        shape::expect("vectors", values, [Some(texts.len() as i64), None])?;
-        let mut order: Vec<_> = (0i64..)
-            .zip(texts)
-            .map(|(row, t)| (hash::digest(t.as_bytes()), row))
-            .collect();
+        let width = base.map(Self::width);
+        shape::expect("vectors", values, [Some(texts.len() as i64), width])?;
+        let first = base.map_or(0, Self::len);
+        let new = texts.iter().map(|t| hash::digest(t.as_bytes())).zip(first..);
+        let known = base
+            .into_iter()
+            .flat_map(|b| b.rows.iter().map(|(digest, row)| (*digest, *row)));
+        let mut order: Vec<_> = known.chain(new).collect();
         order.sort_unstable();
         let rows: Vec<i64> = order.iter().map(|(_, row)| *row).collect();
         let digests: Vec<u8> = order.iter().flat_map(|(digest, _)| *digest).collect();
+        let values = match base {
+            Some(base) => Tensor::cat(&[&base.values, values], 0),
+            None => values.shallow_clone(),
+        };
         let tensors = NamedTensors::from([
             (
                 "embeddings".into(),
@@ -126,6 +137,21 @@ impl Shipped {
     /// Fingerprint of the encoder that made the vectors.
     pub fn encoder(&self) -> &str {
         &self.encoder
+    }
+
+    /// What it was made of.
+    pub fn sources(&self) -> &str {
+        &self.sources
+    }
+
+    /// Number of texts.
+    pub fn len(&self) -> i64 {
+        self.values.size()[0]
+    }
+
+    /// True when it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The file.
