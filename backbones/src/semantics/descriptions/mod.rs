@@ -48,7 +48,7 @@ pub struct DescriptionsConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "szar_core::registry::text_encoder_schema")]
     pub text_encoder: Option<Arc<dyn TextEncoderConfig>>,
-    /// File of vectors made earlier by `szar embed`. When the text encoder's model is also there, both must be of
+    /// File of vectors made earlier by `szar semantics embed`. When the text encoder's model is also there, both must be of
     /// the same weights. No default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embeddings: Option<FilePath>,

@@ -63,13 +63,27 @@ impl Texts {
     pub fn of(&self, classes: &ClassList) -> Result<Vec<String>> {
         let mut texts = Vec::with_capacity(classes.len() * self.granularities.len());
         for (id, name) in classes.iter() {
-            self.class(id, name, &mut texts)?;
+            let file = self.file.as_ref();
+            let described = file.map(|file| file.class(id, name)).transpose()?;
+            self.class(described, name, &mut texts)?;
         }
         Ok(texts)
     }
 
-    fn class(&self, id: ClassId, name: &str, texts: &mut Vec<String>) -> Result<()> {
-        let described = self.file.as_ref().map(|file| file.class(id, name)).transpose()?;
+    /// As [`Self::of`], of every class of the file, whatever its number.
+    ///
+    /// # Errors
+    /// When a class lacks a text.
+    pub fn of_file(&self) -> Result<Vec<String>> {
+        let mut texts = Vec::new();
+        for name in self.file.iter().flat_map(DescriptionFile::names) {
+            let described = self.file.as_ref().and_then(|file| file.named(name));
+            self.class(described, name, &mut texts)?;
+        }
+        Ok(texts)
+    }
+
+    fn class(&self, described: Option<Described<'_>>, name: &str, texts: &mut Vec<String>) -> Result<()> {
         for granularity in &self.granularities {
             let text = self.text(described, name, granularity)?;
             texts.push(self.templates.fill(granularity, name, &text));

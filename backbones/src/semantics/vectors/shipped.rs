@@ -41,7 +41,7 @@ impl Shipped {
         let entry = |key: &str| metadata.get(key).cloned().unwrap_or_default();
         if entry("format") != FORMAT {
             let why = format!(
-                "is `{}`, expected `{FORMAT}`; `szar embed` makes such files",
+                "is `{}`, expected `{FORMAT}`; `szar semantics embed` makes such files",
                 entry("format")
             );
             return Err(wrong("metadata `format`", why));
@@ -183,9 +183,9 @@ mod tests {
     fn a_shipped_file_gives_each_text_its_row() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("v.safetensors");
-        let set: BTreeSet<String> = ["b", "a", "c"].map(str::to_owned).into();
-        let values = Tensor::from_slice(&[1.0f32, 2.0, 3.0]).reshape([3, 1]); // a, b, c
-        Shipped::save(&path, &set, &values, "e", &[("model", "m".into())]).unwrap();
+        let set = ["a", "b", "c"].map(str::to_owned);
+        let values = Tensor::from_slice(&[1.0f32, 2.0, 3.0]).reshape([3, 1]);
+        Shipped::save(&path, None, &set, &values, "e", &[("model", "m".into())]).unwrap();
         let file = Shipped::load(&path).unwrap();
         let rows = ["c", "a", "b"].map(|t| file.row(t).unwrap());
         assert_eq!(
@@ -193,6 +193,26 @@ mod tests {
             [3.0, 1.0, 2.0]
         );
         assert_eq!((file.row("d"), file.encoder(), file.width()), (None, "e", 1));
+    }
+
+    #[test]
+    fn an_extended_file_keeps_its_rows_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v.safetensors");
+        let values = Tensor::from_slice(&[0.1f32, 0.7, 0.3, 0.9]).reshape([2, 2]);
+        let texts = ["walk", "wave"].map(str::to_owned);
+        Shipped::save(&path, None, &texts, &values, "e", &[]).unwrap();
+        let old = Shipped::load(&path).unwrap();
+        let more = Tensor::from_slice(&[0.5f32, 0.6]).reshape([1, 2]);
+        Shipped::save(&path, Some(&old), &["kick".to_owned()], &more, "e", &[]).unwrap();
+        let new = Shipped::load(&path).unwrap();
+        let row = |text: &str| new.select(&[new.row(text).unwrap()]);
+        assert!(row("walk").equal(&values.narrow(0, 0, 1)));
+        assert!(row("wave").equal(&values.narrow(0, 1, 1)));
+        assert!(row("kick").equal(&more));
+        let narrow = Tensor::zeros([1, 3], tch::kind::FLOAT_CPU);
+        let error = Shipped::save(&path, Some(&old), &["x".to_owned()], &narrow, "e", &[]).unwrap_err();
+        assert!(matches!(error, Error::Shape { .. }), "{error}");
     }
 
     #[test]

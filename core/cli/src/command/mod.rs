@@ -8,4 +8,5 @@ pub mod embed;
 pub mod list;
 pub mod plugin;
 pub mod run;
+pub mod semantics;
 pub mod table;
