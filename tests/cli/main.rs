@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod pipeline;
 mod resume;
+mod semantics;
 
 use std::path::{Path, PathBuf};
 

@@ -5,10 +5,14 @@
 
 mod batches;
 pub mod bert;
+pub mod classes;
 pub mod clip;
 pub mod descriptions;
 pub mod embed;
 pub mod embeddings;
+pub mod generate;
 mod hash;
+mod json;
 mod parameters;
+pub mod speech;
 pub mod vectors;

@@ -46,7 +46,10 @@ enum Command {
     Matrix(command::matrix::Args),
     /// Compare components with recorded tensors of the official implementations.
     Conform(command::conform::Args),
-    /// Embed class descriptions into a file that stands in for the text encoder.
+    /// Texts of classes: ask a language model, split names, make vectors.
+    Semantics(command::semantics::Args),
+    /// The same as `szar semantics embed`.
+    #[command(hide = true)]
     Embed(command::embed::Args),
     /// For authors of plugins: start one, check one.
     Plugin(command::plugin::Args),
@@ -65,7 +68,7 @@ pub fn main() -> ExitCode {
     };
     if matches!(
         cli.command,
-        Command::Run(_) | Command::Conform(_) | Command::Embed(_)
+        Command::Run(_) | Command::Conform(_) | Command::Embed(_) | Command::Semantics(_)
     ) {
         threads::settle_wait_policy();
     }
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Matrix(args) => command::matrix::run(args, &output),
         Command::Conform(args) => command::conform::run(args, &output),
         Command::Embed(args) => command::embed::run(args, &output),
+        Command::Semantics(args) => command::semantics::run(args, &output, &cancel),
         Command::Plugin(args) => command::plugin::run(args, &output),
         Command::Doctor(args) => command::doctor::run(args, &output),
     });

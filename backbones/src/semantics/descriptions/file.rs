@@ -8,15 +8,16 @@
 //! ```
 //!
 //! A text's granularity is its key. `index` is checked against the class's number where it is given; `concept` and
-//! `comment` are for people. Any other key is a text, or a group of texts.
+//! `comment` are for people. Any other key is a text, a group of texts, or a list, whose texts are `key_1`, `key_2` and
+//! so on. A `noun` of `null` says that the class's name has none. A key beside the classes that begins with `$` says
+//! where the file comes from.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 use szar_core::{ClassId, Error, Granularity, Result};
+
+use crate::semantics::json::Pairs;
 
 /// The texts of one class.
 #[derive(Clone, Debug)]
@@ -33,33 +34,11 @@ pub struct DescriptionFile {
     entries: Vec<Entry>,
 }
 
-/// A JSON object in the order of the file, no key twice.
-struct Pairs<T>(Vec<(String, T)>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Read<T> {
-            type Value = Pairs<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<T>, A::Error> {
-                let mut pairs: Vec<(String, T)> = Vec::new();
-                let mut seen = std::collections::BTreeSet::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    if !seen.insert(key.clone()) {
-                        return Err(A::Error::custom(format!("`{key}` is given twice")));
-                    }
-                    pairs.push((key, map.next_value()?));
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(Read(PhantomData))
-    }
+/// What a file says of a class.
+#[derive(Clone, Copy, Debug)]
+pub struct Described<'a> {
+    path: &'a Path,
+    entry: &'a Entry,
 }
 
 impl DescriptionFile {
@@ -71,7 +50,8 @@ impl DescriptionFile {
         let text = std::fs::read_to_string(path).map_err(|e| Error::read(path, e))?;
         let classes: Pairs<Pairs<Value>> =
             serde_json::from_str(&text).map_err(|e| Error::format(path, None, e.to_string()))?;
-        let entries = classes.0.into_iter().map(|(name, fields)| {
+        let classes = classes.0.into_iter().filter(|(name, _)| !name.starts_with('$'));
+        let entries = classes.map(|(name, fields)| {
             entry(&name, fields.0).map_err(|why| Error::format(path, format!("class `{name}`"), why))
         });
         Ok(Self {
@@ -94,43 +74,70 @@ impl DescriptionFile {
         })
     }
 
-    /// The texts of a class, one per granularity.
+    /// Names of the classes, in the order of the file.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|e| e.name.as_str())
+    }
+
+    /// What there is of a class, without its number being checked.
+    pub fn named(&self, name: &str) -> Option<Described<'_>> {
+        let entry = self.entries.iter().find(|e| e.name == name)?;
+        Some(Described {
+            path: &self.path,
+            entry,
+        })
+    }
+
+    /// What there is of a class.
     ///
     /// # Errors
-    /// [`Error::Unknown`] with the nearest name; [`Error::Format`] when the class has another number here, or a
-    /// text is missing or empty.
-    pub fn class(&self, id: ClassId, name: &str, granularities: &[Granularity]) -> Result<Vec<&str>> {
-        let entry = self.entries.iter().find(|e| e.name == name).ok_or_else(|| {
+    /// [`Error::Unknown`] with the nearest name; [`Error::Format`] when the class has another number here.
+    pub fn class(&self, id: ClassId, name: &str) -> Result<Described<'_>> {
+        let found = self.named(name).ok_or_else(|| {
             let known = self.entries.iter().map(|e| e.name.clone());
             Error::unknown("class", name, known).context(format!(
                 "{} has no description of class {id} `{name}`",
                 self.path.display()
             ))
         })?;
-        let wrong = |at: String, why: String| Error::format(&self.path, at, why);
-        if let Some(index) = entry.index.filter(|index| *index != id.0) {
-            let why = format!("`index` is {index}, but the dataset's number of `{name}` is {id}");
-            return Err(wrong(format!("class `{name}`"), why));
-        }
-        let text = |granularity: &Granularity| {
-            let found = entry.texts.iter().find(|(g, _)| g == granularity);
-            match found {
-                Some((_, text)) if text.trim().is_empty() => Err(wrong(
-                    format!("class `{name}`, `{granularity}`"),
-                    "is empty".into(),
-                )),
-                Some((_, text)) => Ok(text.as_str()),
-                None => {
-                    let known = entry.texts.iter().map(|(g, _)| g.to_string());
-                    let why = Error::unknown("granularity", granularity.as_str(), known).to_string();
-                    Err(wrong(
-                        format!("class `{name}`"),
-                        format!("has no text `{granularity}` ({why})"),
-                    ))
-                }
+        match found.entry.index {
+            Some(index) if index != id.0 => {
+                let why = format!("`index` is {index}, but the dataset's number of `{name}` is {id}");
+                Err(Error::format(&self.path, format!("class `{name}`"), why))
             }
-        };
-        granularities.iter().map(text).collect()
+            _ => Ok(found),
+        }
+    }
+}
+
+impl<'a> Described<'a> {
+    /// The text of a granularity, if there is one. An empty one is no text, but `noun` may be empty: it says that
+    /// there is none.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when it is empty.
+    pub fn find(&self, granularity: &Granularity) -> Result<Option<&'a str>> {
+        let name = &self.entry.name;
+        match self.entry.texts.iter().find(|(g, _)| g == granularity) {
+            Some((_, text)) if text.trim().is_empty() && *granularity != Granularity::NOUN => {
+                let at = format!("class `{name}`, `{granularity}`");
+                Err(Error::format(self.path, at, "is empty"))
+            }
+            Some((_, text)) => Ok(Some(text.as_str())),
+            None => Ok(None),
+        }
+    }
+
+    /// The error for a text that is not there, and what would give it.
+    pub fn missing(&self, granularity: &Granularity, advice: &str) -> Error {
+        let known = self.entry.texts.iter().map(|(g, _)| g.to_string());
+        let why = Error::unknown("granularity", granularity.as_str(), known).to_string();
+        let at = format!("class `{}`", self.entry.name);
+        Error::format(
+            self.path,
+            at,
+            format!("has no text `{granularity}` ({why}){advice}"),
+        )
     }
 }
 
@@ -145,6 +152,7 @@ fn entry(name: &str, fields: Vec<(String, Value)>) -> Result<Entry, String> {
                     .ok_or_else(|| format!("`index` is {value}, expected a number"))?;
                 index = Some(number);
             }
+            ("noun", Value::Null) => texts.push((Granularity::NOUN, String::new())),
             (_, Value::String(text)) => texts.push((Granularity(key.into()), text)),
             (_, Value::Object(group)) => {
                 for (inner, value) in group {
@@ -154,7 +162,19 @@ fn entry(name: &str, fields: Vec<(String, Value)>) -> Result<Entry, String> {
                     texts.push((Granularity(inner.into()), text));
                 }
             }
-            (_, value) => return Err(format!("`{key}` is {value}, expected a text or a group of texts")),
+            (_, Value::Array(list)) => {
+                for (i, value) in (1..).zip(list) {
+                    let Value::String(text) = value else {
+                        return Err(format!("`{key}`, number {i}, is {value}, expected a text"));
+                    };
+                    texts.push((Granularity(format!("{key}_{i}").into()), text));
+                }
+            }
+            (_, value) => {
+                return Err(format!(
+                    "`{key}` is {value}, expected a text, a list or a group of texts"
+                ));
+            }
         }
     }
     let twice = (1..texts.len()).find(|i| texts[..*i].iter().any(|(g, _)| *g == texts[*i].0));

@@ -5,6 +5,7 @@
 
 pub mod file;
 pub mod prompt;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,25 +13,32 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use szar_core::{
-    BuildContext, ClassList, ComponentInfo, ComponentKind, Error, FilePath, Granularity, Problems,
+    BuildContext, ClassList, ComponentInfo, ComponentKind, Error, FilePath, Granularity, Mark, Problems,
     PromptTower, Result, SemanticAnchors, SemanticProvider, SemanticsConfig, TextEncoder, TextEncoderConfig,
 };
 use tch::{Device, Tensor};
 
+use super::speech::{NO_NOUN, PartsOfSpeech, of_the_name};
 use super::vectors::{Cache, Shipped};
-use file::DescriptionFile;
 pub use prompt::{Prompt, Templates};
+pub use texts::Texts;
 
 /// Options of the `descriptions` provider.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DescriptionsConfig {
-    /// JSON file, class name to texts: `global`, `parts` (head, hands, torso, legs), `phases` (start, middle, end).
-    /// No default.
+    /// JSON file, class name to texts: `global`, `parts` (head, hands, torso, legs), `phases` (start, middle, end), and
+    /// any other by its name. Not needed where `granularities` are label, verb and noun alone. No default.
     pub file: FilePath,
-    /// Which texts of a class to use, and their order. Default: the eight of PURLS in its order, head, hands, torso,
-    /// legs, start, middle, end, global.
+    /// Which texts of a class to use, and their order; `label` is the class's name, `verb` and `noun` are of it.
+    /// Default: the eight of PURLS in its order, head, hands, torso, legs, start, middle, end, global.
     pub granularities: Vec<Granularity>,
+    /// Where verbs and nouns come from that `file` does not give: `{file: words.json}`, class name to verb and noun, or
+    /// `rules`, which split the names. No default: nothing is guessed unless asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts_of_speech: Option<PartsOfSpeech>,
+    /// The text of `noun` for a class whose name has none. Default: `#`, as in the vocabulary of SynSE.
+    pub no_noun: String,
     /// Named set of templates around the texts. Default: `none`, as in the official code of PURLS.
     pub prompt: Prompt,
     /// Templates by granularity that stand in for those of `prompt`; `{name}` is the class, `{text}` the text. No
@@ -40,7 +48,7 @@ pub struct DescriptionsConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "szar_core::registry::text_encoder_schema")]
     pub text_encoder: Option<Arc<dyn TextEncoderConfig>>,
-    /// File of vectors made earlier by `szar embed`. When the text encoder's model is also there, both must be of
+    /// File of vectors made earlier by `szar semantics embed`. When the text encoder's model is also there, both must be of
     /// the same weights. No default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embeddings: Option<FilePath>,
@@ -51,6 +59,8 @@ impl Default for DescriptionsConfig {
         Self {
             file: FilePath::default(),
             granularities: Granularity::PURLS_ORDER.to_vec(),
+            parts_of_speech: None,
+            no_noun: NO_NOUN.into(),
             prompt: Prompt::default(),
             templates: BTreeMap::new(),
             text_encoder: None,
@@ -77,8 +87,17 @@ const CONTEXT: &str = "a video of a person";
 #[typetag::serde(name = "descriptions")]
 impl SemanticsConfig for DescriptionsConfig {
     fn validate(&self, problems: &mut Problems) {
-        problems.check(!self.file.is_empty(), "file", || {
+        let described = |g: &Granularity| *g != Granularity::LABEL && !of_the_name(g);
+        let words = self.granularities.iter().any(of_the_name) && self.parts_of_speech.is_none();
+        let needed = words || self.granularities.iter().any(described);
+        problems.check(!needed || !self.file.is_empty(), "file", || {
             "no file of descriptions given".into()
+        });
+        if let Some(PartsOfSpeech::File(path)) = &self.parts_of_speech {
+            problems.check(!path.is_empty(), "parts_of_speech", || "names no file".into());
+        }
+        problems.check(!self.no_noun.trim().is_empty(), "no_noun", || {
+            "is empty, and an empty text cannot be encoded".into()
         });
         check_granularities(&self.granularities, problems);
         problems.scoped("templates", |problems| {
@@ -120,8 +139,18 @@ impl SemanticsConfig for DescriptionsConfig {
             .is_some_and(|encoder| encoder.prompts())
     }
 
+    fn marks(&self) -> Vec<Mark> {
+        let split = self.parts_of_speech == Some(PartsOfSpeech::Rules);
+        if !split || !self.granularities.iter().any(of_the_name) {
+            return Vec::new();
+        }
+        vec![Mark::note(
+            "verbs and nouns of the class names that no file gives were found by rules",
+        )]
+    }
+
     fn build(&self, ctx: &BuildContext) -> Result<Box<dyn SemanticProvider>> {
-        let file = DescriptionFile::load(self.file.as_ref())?;
+        let texts = Texts::open(self)?;
         let shipped = self
             .embeddings
             .as_ref()
@@ -131,11 +160,7 @@ impl SemanticsConfig for DescriptionsConfig {
         let options = serde_json::to_string(&self.text_encoder).map_err(|e| Error::Input(e.to_string()))?;
         Ok(Box::new(Descriptions {
             granularities: self.granularities.clone(),
-            templates: Templates {
-                prompt: self.prompt,
-                own: self.templates.clone(),
-            },
-            file,
+            texts,
             shipped,
             encoder,
             cache: Cache::new(&ctx.cache, format!("{options} {:?}", ctx.device)),
@@ -181,8 +206,7 @@ fn encoder(
 
 struct Descriptions {
     granularities: Vec<Granularity>,
-    templates: Templates,
-    file: DescriptionFile,
+    texts: Texts,
     shipped: Option<Shipped>,
     /// Or why there is none.
     encoder: Result<Box<dyn TextEncoder>, String>,
@@ -191,17 +215,6 @@ struct Descriptions {
 }
 
 impl Descriptions {
-    /// Texts to encode, class by class, G each.
-    fn texts(&self, classes: &ClassList) -> Result<Vec<String>> {
-        let mut texts = Vec::with_capacity(classes.len() * self.granularities.len());
-        for (id, name) in classes.iter() {
-            let written = self.file.class(id, name, &self.granularities)?;
-            let pairs = self.granularities.iter().zip(written);
-            texts.extend(pairs.map(|(g, text)| self.templates.fill(g, name, text)));
-        }
-        Ok(texts)
-    }
-
     /// `[n, d]`, the vectors of texts that are not shipped.
     fn encode(&mut self, missing: &[String], first: &str) -> Result<Tensor> {
         match &mut self.encoder {
@@ -230,7 +243,7 @@ impl SemanticProvider for Descriptions {
         if classes.is_empty() {
             return Err(Error::Input("no classes to describe".into()));
         }
-        let texts = self.texts(classes)?;
+        let texts = self.texts.of(classes)?;
         // Each distinct text with its first place, those that are shipped in front.
         let distinct: BTreeMap<&String, usize> =
             texts.iter().enumerate().rev().map(|(n, t)| (t, n)).collect();

@@ -23,6 +23,8 @@ impl Prompt {
     /// The template of a granularity.
     pub fn template(self, granularity: &Granularity) -> &'static str {
         match (self, granularity.as_str()) {
+            // Names and their words stand for themselves.
+            (_, "label" | "verb" | "noun") => "{text}",
             (Self::None, "global") => "{name}: {text}",
             (Self::None, _) => "{text}",
             (Self::Purls, "head") => "a cropped video of people's head motions that {text}.",

@@ -3,7 +3,7 @@
 use super::*;
 use crate::semantics::bert::SentenceBertConfig;
 use crate::semantics::bert::tests::tiny_model;
-use crate::semantics::embed::embed_file;
+use crate::semantics::embed::{Sources, embed};
 use std::fs;
 use std::path::{Path, PathBuf};
 use szar_core::{ClassId, Seed};
@@ -63,8 +63,11 @@ impl Bench {
     fn shipped(&self) -> DescriptionsConfig {
         let mut encoder = self.model("model").build(&self.ctx()).unwrap();
         let out = self.at("shipped.safetensors");
-        let files = [self.at("two.json")];
-        embed_file(&files, &Templates::default(), encoder.as_mut(), "tiny", &out).unwrap();
+        let sources = Sources {
+            descriptions: vec![self.at("two.json")],
+            ..Default::default()
+        };
+        embed(&sources, &[], None, encoder.as_mut(), "tiny", &out).unwrap();
         DescriptionsConfig {
             text_encoder: None,
             embeddings: Some(out.into()),

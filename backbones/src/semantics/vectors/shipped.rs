@@ -10,7 +10,7 @@
 //! | metadata `encoder` | fingerprint of the text encoder: weights, vocabulary, pooling |
 //! | metadata `model`, `made_by`, `sources`, `date` | where it comes from |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use szar_core::{Error, NamedTensors, Result, checkpoint, shape};
@@ -25,6 +25,7 @@ const FORMAT: &str = "szar-text-embeddings/1";
 pub struct Shipped {
     path: PathBuf,
     encoder: String,
+    sources: String,
     values: Tensor,
     rows: BTreeMap<Digest32, i64>,
 }
@@ -40,7 +41,7 @@ impl Shipped {
         let entry = |key: &str| metadata.get(key).cloned().unwrap_or_default();
         if entry("format") != FORMAT {
             let why = format!(
-                "is `{}`, expected `{FORMAT}`; `szar embed` makes such files",
+                "is `{}`, expected `{FORMAT}`; `szar semantics embed` makes such files",
                 entry("format")
             );
             return Err(wrong("metadata `format`", why));
@@ -77,30 +78,40 @@ impl Shipped {
         Ok(Self {
             path: path.to_owned(),
             encoder: entry("encoder"),
+            sources: entry("sources"),
             values,
             rows,
         })
     }
 
-    /// Saves vectors `[n, d]` of `texts` (each once) with what `provenance` says of them.
+    /// Saves vectors `[n, d]` of `texts` (each once, none of them in `base`) behind those of `base`, bit for bit as
+    /// they are there, with what `provenance` says of them.
     ///
     /// # Errors
     /// When the shapes disagree or the file cannot be written.
     pub fn save(
         path: &Path,
-        texts: &BTreeSet<String>,
+        base: Option<&Self>,
+        texts: &[String],
         values: &Tensor,
         encoder: &str,
         provenance: &[(&str, String)],
     ) -> Result<()> {
-        shape::expect("vectors", values, [Some(texts.len() as i64), None])?;
-        let mut order: Vec<_> = (0i64..)
-            .zip(texts)
-            .map(|(row, t)| (hash::digest(t.as_bytes()), row))
-            .collect();
+        let width = base.map(Self::width);
+        shape::expect("vectors", values, [Some(texts.len() as i64), width])?;
+        let first = base.map_or(0, Self::len);
+        let new = texts.iter().map(|t| hash::digest(t.as_bytes())).zip(first..);
+        let known = base
+            .into_iter()
+            .flat_map(|b| b.rows.iter().map(|(digest, row)| (*digest, *row)));
+        let mut order: Vec<_> = known.chain(new).collect();
         order.sort_unstable();
         let rows: Vec<i64> = order.iter().map(|(_, row)| *row).collect();
         let digests: Vec<u8> = order.iter().flat_map(|(digest, _)| *digest).collect();
+        let values = match base {
+            Some(base) => Tensor::cat(&[&base.values, values], 0),
+            None => values.shallow_clone(),
+        };
         let tensors = NamedTensors::from([
             (
                 "embeddings".into(),
@@ -126,6 +137,21 @@ impl Shipped {
     /// Fingerprint of the encoder that made the vectors.
     pub fn encoder(&self) -> &str {
         &self.encoder
+    }
+
+    /// What it was made of.
+    pub fn sources(&self) -> &str {
+        &self.sources
+    }
+
+    /// Number of texts.
+    pub fn len(&self) -> i64 {
+        self.values.size()[0]
+    }
+
+    /// True when it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The file.
@@ -157,9 +183,9 @@ mod tests {
     fn a_shipped_file_gives_each_text_its_row() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("v.safetensors");
-        let set: BTreeSet<String> = ["b", "a", "c"].map(str::to_owned).into();
-        let values = Tensor::from_slice(&[1.0f32, 2.0, 3.0]).reshape([3, 1]); // a, b, c
-        Shipped::save(&path, &set, &values, "e", &[("model", "m".into())]).unwrap();
+        let set = ["a", "b", "c"].map(str::to_owned);
+        let values = Tensor::from_slice(&[1.0f32, 2.0, 3.0]).reshape([3, 1]);
+        Shipped::save(&path, None, &set, &values, "e", &[("model", "m".into())]).unwrap();
         let file = Shipped::load(&path).unwrap();
         let rows = ["c", "a", "b"].map(|t| file.row(t).unwrap());
         assert_eq!(
@@ -167,6 +193,26 @@ mod tests {
             [3.0, 1.0, 2.0]
         );
         assert_eq!((file.row("d"), file.encoder(), file.width()), (None, "e", 1));
+    }
+
+    #[test]
+    fn an_extended_file_keeps_its_rows_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v.safetensors");
+        let values = Tensor::from_slice(&[0.1f32, 0.7, 0.3, 0.9]).reshape([2, 2]);
+        let texts = ["walk", "wave"].map(str::to_owned);
+        Shipped::save(&path, None, &texts, &values, "e", &[]).unwrap();
+        let old = Shipped::load(&path).unwrap();
+        let more = Tensor::from_slice(&[0.5f32, 0.6]).reshape([1, 2]);
+        Shipped::save(&path, Some(&old), &["kick".to_owned()], &more, "e", &[]).unwrap();
+        let new = Shipped::load(&path).unwrap();
+        let row = |text: &str| new.select(&[new.row(text).unwrap()]);
+        assert!(row("walk").equal(&values.narrow(0, 0, 1)));
+        assert!(row("wave").equal(&values.narrow(0, 1, 1)));
+        assert!(row("kick").equal(&more));
+        let narrow = Tensor::zeros([1, 3], tch::kind::FLOAT_CPU);
+        let error = Shipped::save(&path, Some(&old), &["x".to_owned()], &narrow, "e", &[]).unwrap_err();
+        assert!(matches!(error, Error::Shape { .. }), "{error}");
     }
 
     #[test]

@@ -9,4 +9,5 @@ pub mod list;
 pub mod matrix;
 pub mod plugin;
 pub mod run;
+pub mod semantics;
 pub mod table;
