@@ -35,9 +35,9 @@ pub use seed::Seed;
 pub use traits::{
     AdapterConfig, Affine, Aligner, AlignerConfig, Augmentation, AugmentationConfig, Dataset, DatasetConfig,
     DatasetInfo, Embedding, EncoderConfig, Encoding, GateConfig, GateEvidence, GzslGate, Held, Linear,
-    Observation, OracleLabels, PreprocessorConfig, PromptTower, SampleInfo, SampleRef, SampleRole,
-    SeenMotion, SeenSkeletons, SemanticProvider, SemanticsConfig, Sequence, SkeletonEncoder, Skeletons, Task,
-    TestTimeAdapter, TextEncoder, TextEncoderConfig, Tokens,
+    Observation, OpenEvidence, OracleLabels, PreprocessorConfig, PromptTower, PseudoUnseen, SampleInfo,
+    SampleRef, SampleRole, SeenMotion, SeenSkeletons, SemanticProvider, SemanticsConfig, Sequence,
+    SkeletonEncoder, Skeletons, Task, TestTimeAdapter, TextEncoder, TextEncoderConfig, Tokens,
 };
 pub use types::{
     ClassId, ClassList, ClassSplit, Column, FeatureMap, FilePath, Granularity, Part, Scores, SeenFeatures,

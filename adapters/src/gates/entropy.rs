@@ -1,7 +1,8 @@
 //! `entropy`: takes a sample for a seen class when a posterior is certain of it.
 //!
 //! Source: DynaPURLS (arXiv 2512.11941), `H(p) < δ` is seen, with p over all candidates; SCoPLe takes p over the seen
-//! candidates alone. Choosing δ as a quantile of the entropies of seen validation samples is ours.
+//! candidates alone. The papers choose δ "on a validation set": here as a quantile of the entropies of seen validation
+//! samples (`choose: keep`), or by the best harmonic mean with seen classes held out (`choose: harmonic_mean`); both ours.
 //!
 //! | symbol | here        | shape    | meaning                                  |
 //! |--------|-------------|----------|------------------------------------------|
@@ -14,10 +15,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use szar_core::{
-    BuildContext, ClassList, Column, ComponentInfo, ComponentKind, Error, GateConfig, GateEvidence, GzslGate,
-    Mark, Problems, Result, host,
+    BuildContext, ClassList, ComponentInfo, ComponentKind, Error, GateConfig, GateEvidence, GzslGate, Mark,
+    OpenEvidence, Problems, PseudoUnseen, Result, host,
 };
 use tch::{Kind, Tensor};
+
+use super::evidence::{Classifier, columns, judged, of_encoder};
+use super::sweep;
+
+const NAME: &str = "entropy";
 
 /// Probabilities below this count as this inside the logarithm.
 const MIN_PROBABILITY: f64 = 1e-12;
@@ -44,15 +50,15 @@ pub enum Support {
     Seen,
 }
 
-/// Who names the class of a sample that was taken for seen.
+/// How the threshold is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Classifier {
-    /// The encoder's own classifier.
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// So that a share of the seen validation samples is taken for seen.
     #[default]
-    Encoder,
-    /// The scores after the adapters.
-    Aligner,
+    Keep,
+    /// By the best harmonic mean on seen validation samples and samples of held-out classes; takes a second training.
+    HarmonicMean,
 }
 
 /// Options of the `entropy` gate.
@@ -63,12 +69,16 @@ pub struct EntropyGateConfig {
     pub source: Source,
     /// Columns that the aligner's posterior runs over. Default: the paper's all.
     pub support: Support,
-    /// Share of seen validation samples to be taken for seen; above 0, up to 1. Default: 0.8 (ours).
+    /// How the threshold is chosen. Default: keep (ours).
+    pub choose: Choice,
+    /// With `choose: keep`, share of seen validation samples to be taken for seen; above 0, up to 1. Default: 0.8 (ours).
     pub keep: f64,
     /// The threshold itself, in nats, instead of one from validation; above 0. Default: none.
     pub threshold: Option<f64>,
     /// Who names the class of samples taken for seen. Default: encoder (ours).
     pub classify: Classifier,
+    /// Which seen classes are held out, with `choose: harmonic_mean`.
+    pub pseudo_unseen: PseudoUnseen,
 }
 
 impl Default for EntropyGateConfig {
@@ -76,9 +86,11 @@ impl Default for EntropyGateConfig {
         Self {
             source: Source::Encoder,
             support: Support::All,
+            choose: Choice::Keep,
             keep: 0.8,
             threshold: None,
             classify: Classifier::Encoder,
+            pseudo_unseen: PseudoUnseen::default(),
         }
     }
 }
@@ -89,6 +101,7 @@ impl GateConfig for EntropyGateConfig {
         let keep = self.keep;
         let why = || format!("must be above 0 and at most 1, got {keep}");
         problems.check(keep > 0.0 && keep <= 1.0, "keep", why);
+        self.pseudo_unseen.validate(problems);
         if let Some(threshold) = self.threshold {
             let why = || format!("must be above 0, got {threshold}");
             problems.check(threshold > 0.0 && threshold.is_finite(), "threshold", why);
@@ -103,13 +116,20 @@ impl GateConfig for EntropyGateConfig {
         self.threshold.is_none()
     }
 
+    fn needs_pseudo_unseen(&self) -> Option<PseudoUnseen> {
+        let swept = self.choose == Choice::HarmonicMean && self.threshold.is_none();
+        swept.then(|| self.pseudo_unseen.clone())
+    }
+
     fn marks(&self) -> Vec<Mark> {
+        let held_out = self.needs_pseudo_unseen();
         let given = |threshold| {
             Mark::note(format!(
                 "entropy gate: threshold {threshold} was given, not chosen on validation data"
             ))
         };
-        self.threshold.map(given).into_iter().collect()
+        let given = self.threshold.map(given).into_iter();
+        given.chain(held_out.iter().flat_map(|h| h.marks(NAME))).collect()
     }
 
     fn build(&self, _: &ClassList, _: &BuildContext) -> Result<Box<dyn GzslGate>> {
@@ -123,7 +143,7 @@ impl GateConfig for EntropyGateConfig {
 inventory::submit! {
     ComponentInfo::new::<EntropyGateConfig>(
         ComponentKind::Gate,
-        "entropy",
+        NAME,
         "Takes a sample for seen when the posterior over the classes has little entropy.",
         "DynaPURLS, arXiv 2512.11941",
     )
@@ -146,22 +166,20 @@ struct EntropyGate {
     threshold: Option<f64>,
 }
 
-fn columns(logits: &Tensor, wanted: &[Column]) -> Tensor {
-    let index: Vec<i64> = wanted.iter().map(|c| c.0 as i64).collect();
-    logits.index_select(1, &Tensor::from_slice(&index).to_device(logits.device()))
-}
-
-fn of_encoder(evidence: &GateEvidence) -> Result<Tensor> {
-    let logits = evidence.encoder_logits.ok_or_else(|| {
-        Error::Missing("logits of an encoder that classifies the seen classes, for the entropy gate".into())
-    })?;
-    let rows = evidence.scores.logits.size()[0];
-    szar_core::shape::expect(
-        "encoder logits",
-        logits,
-        [Some(rows), Some(evidence.seen.len() as i64)],
-    )?;
-    Ok(logits.shallow_clone())
+impl EntropyGate {
+    /// Entropy grows with the number of classes: a threshold chosen over some of them as one over those of the task.
+    fn rescaled(&self, threshold: f64, open: &OpenEvidence) -> f64 {
+        let (seen, unseen) = (open.evidence.seen.len(), open.evidence.unseen.len());
+        let [seen_later, unseen_later] = open.classes;
+        let (now, later) = match (self.options.source, self.options.support) {
+            (Source::Aligner, Support::All) => (seen + unseen, seen_later + unseen_later),
+            _ => (seen, seen_later),
+        };
+        if now < 2 || later < 2 {
+            return threshold;
+        }
+        threshold * (later as f64).ln() / (now as f64).ln()
+    }
 }
 
 impl GzslGate for EntropyGate {
@@ -174,6 +192,23 @@ impl GzslGate for EntropyGate {
         Ok([("threshold".to_owned(), threshold)].into())
     }
 
+    fn fit_open(&mut self, open: &OpenEvidence) -> Result<BTreeMap<String, f64>> {
+        let evidence = &open.evidence;
+        let samples = judged(
+            open,
+            &self.unseen_score(evidence)?,
+            &self.seen_logits(evidence)?,
+            NAME,
+        )?;
+        let swept = sweep::best(&samples)?;
+        let threshold = self.rescaled(swept.threshold, open);
+        self.threshold = Some(threshold);
+        Ok(BTreeMap::from([
+            ("threshold".to_owned(), threshold),
+            ("validation_harmonic_mean".to_owned(), swept.reached[2]),
+        ]))
+    }
+
     fn takes_for_seen(&self, evidence: &GateEvidence) -> Result<Tensor> {
         let threshold = self
             .threshold
@@ -184,17 +219,14 @@ impl GzslGate for EntropyGate {
     fn unseen_score(&self, evidence: &GateEvidence) -> Result<Tensor> {
         let scores = &evidence.scores.logits;
         Ok(match (self.options.source, self.options.support) {
-            (Source::Encoder, _) => entropy(&of_encoder(evidence)?),
+            (Source::Encoder, _) => entropy(&of_encoder(evidence, NAME)?),
             (Source::Aligner, Support::All) => entropy(scores),
             (Source::Aligner, Support::Seen) => entropy(&columns(scores, evidence.seen)),
         })
     }
 
     fn seen_logits(&self, evidence: &GateEvidence) -> Result<Tensor> {
-        match self.options.classify {
-            Classifier::Encoder => of_encoder(evidence),
-            Classifier::Aligner => Ok(columns(&evidence.scores.logits, evidence.seen)),
-        }
+        self.options.classify.logits(evidence, NAME)
     }
 }
 
@@ -218,7 +250,7 @@ fn quantile(mut values: Vec<f64>, keep: f64) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use szar_core::{Scores, testing};
+    use szar_core::{Column, Scores, testing};
     use tch::kind::FLOAT_CPU;
 
     const SEEN: [Column; 2] = [Column(0), Column(2)];
@@ -237,6 +269,7 @@ mod tests {
             seen: &SEEN,
             unseen: &UNSEEN,
             encoder_logits: encoder,
+            truth: None,
         })
     }
 

@@ -2,12 +2,12 @@
 
 use rand::seq::SliceRandom;
 use szar_core::config::Pipeline;
-use szar_core::{
-    Cancel, ClassId, ClassSplit, Dataset, Error, Progress, Result, SampleRole, Seed, SeenLabels,
-    SeenSkeletons, SkeletonBatch,
-};
+use szar_core::{Cancel, ClassId, ClassSplit, Dataset, Error, Progress, Result, SampleRole, Seed};
 use szar_data::store::SkeletonStore;
-use tch::Device;
+
+mod training;
+
+pub use training::{SeenPart, TrainingData};
 
 /// Numbers of samples by use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,29 +146,17 @@ impl Data {
         }
     }
 
-    /// Training data of seen classes.
-    ///
-    /// # Errors
-    /// When the part is not of seen classes.
-    pub fn seen(&self, part: Part, device: Device) -> Result<SeenPart<'_>> {
-        let labels = self.seen_labels(part, device)?;
-        Ok(SeenPart {
-            store: &self.store,
-            start: self.rows(part).start,
-            labels,
-            device,
-        })
-    }
-}
-
-impl Data {
-    /// Labels of a part of seen classes.
-    ///
-    /// # Errors
-    /// When the part is not of seen classes.
-    pub fn seen_labels(&self, part: Part, device: Device) -> Result<SeenLabels> {
-        let classes: Vec<_> = self.samples(part).iter().map(|s| self.class(*s)).collect();
-        SeenLabels::new(&self.split, &classes, device)
+    /// Class of the sample in a row of the store. Panics beyond the last row.
+    pub fn class_of(&self, row: usize) -> ClassId {
+        let p = &self.partition;
+        let mut at = row;
+        for part in [&p.train, &p.validation, &p.seen_test] {
+            match part.get(at) {
+                Some(sample) => return self.class(*sample),
+                None => at -= part.len(),
+            }
+        }
+        self.class(p.unseen_test[at])
     }
 }
 
@@ -183,23 +171,4 @@ pub enum Part {
     SeenTest = 2,
     /// Unseen classes, tested.
     UnseenTest = 3,
-}
-
-/// Skeletons of one part whose classes are all seen.
-pub struct SeenPart<'a> {
-    store: &'a SkeletonStore,
-    start: usize,
-    labels: SeenLabels,
-    device: Device,
-}
-
-impl SeenSkeletons for SeenPart<'_> {
-    fn labels(&self) -> &SeenLabels {
-        &self.labels
-    }
-
-    fn batch(&self, samples: &[usize]) -> Result<SkeletonBatch> {
-        let rows: Vec<usize> = samples.iter().map(|s| s + self.start).collect();
-        self.store.batch(&rows, self.device)
-    }
 }

@@ -26,6 +26,20 @@ impl Features {
             seen_logits: self.seen_logits.as_ref().map(|l| l.narrow(0, start, len)),
         }
     }
+
+    /// Some of the rows; not copied where they stand side by side.
+    pub fn at(&self, rows: &[usize]) -> Self {
+        let first = rows.first().copied().unwrap_or(0);
+        if rows.iter().copied().eq(first..first + rows.len()) {
+            return self.rows(&(first..first + rows.len()));
+        }
+        let index: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
+        let index = Tensor::from_slice(&index).to_device(self.map.values.device());
+        Self {
+            map: self.map.select(&index),
+            seen_logits: self.seen_logits.as_ref().map(|l| l.index_select(0, &index)),
+        }
+    }
 }
 
 /// Refuses features that are not finite: any among the first `learned` rows, which are learned from, or all of the rest. A
@@ -56,13 +70,14 @@ pub fn finite(features: &Features, learned: usize) -> Result<()> {
     Ok(())
 }
 
-/// Encodes every sequence of the store.
+/// Encodes the sequences in the first `count` rows of the store.
 ///
 /// # Errors
 /// When the encoder refuses a batch, or the user stops.
 pub fn extract(
     encoder: &dyn SkeletonEncoder,
     store: &SkeletonStore,
+    count: usize,
     pooled: bool,
     device: Device,
     progress: &dyn Progress,
@@ -74,7 +89,6 @@ pub fn extract(
     } else {
         (spec.frames, spec.joints)
     };
-    let count = store.len();
     let map = Tensor::empty(
         [count as i64, spec.channels, frames, joints],
         (Kind::Float, device),

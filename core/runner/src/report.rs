@@ -210,8 +210,11 @@ pub struct Generalised {
 /// Generalised zero-shot results.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GzslReport {
-    /// Constants of the gate, chosen on seen validation samples.
+    /// Constants of the gate, given or chosen on validation samples.
     pub gate: BTreeMap<String, f64>,
+    /// The seen classes that stood for unseen ones while it was fitted, if it asked for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
     /// Area under the ROC curve of the gate, unseen against seen, percent.
     pub gate_auc: f64,
     /// Share of seen and of unseen test samples that the gate takes for seen, percent.
@@ -224,6 +227,23 @@ pub struct GzslReport {
     pub after: Option<Generalised>,
     /// The adapters.
     pub adapters: Vec<AdapterReport>,
+}
+
+/// The validation with held-out classes that a gate was fitted on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// Names of the seen classes that were held out of a training of their own.
+    pub classes: Vec<String>,
+    /// Was the encoder trained without them, too?
+    pub encoder_retrained: bool,
+    /// Validation samples of the seen classes that remained, and training samples of those held out.
+    pub samples: [usize; 2],
+    /// Training of the encoder without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<FitSummary>,
+    /// Training of the aligner without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aligner: Option<FitSummary>,
 }
 
 /// One line of `predictions.csv`.

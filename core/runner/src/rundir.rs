@@ -56,7 +56,7 @@ impl RunDir {
         for name in ["report.json", "predictions.csv", "config.yaml", "summary.txt"] {
             remove(&self.path(name))?;
         }
-        for part in ["encoder", "aligner"] {
+        for part in ["encoder", "aligner", "gate-encoder", "gate-aligner"] {
             remove(&self.path(&format!("{part}.safetensors")))?;
             remove(&self.checkpoint(part))?;
         }

@@ -160,6 +160,19 @@ fn gzsl_table(out: &mut String, gzsl: &GzslReport) {
         constants.join(", "),
         gzsl.gate_auc
     );
+    if let Some(held) = &gzsl.held_out {
+        let encoder = if held.encoder_retrained {
+            "encoder and aligner trained without them"
+        } else {
+            "aligner trained without them, the encoder knows them"
+        };
+        let _ = writeln!(
+            out,
+            "          fitted with {} seen classes held out ({encoder}): {}",
+            held.classes.len(),
+            held.classes.join(", ")
+        );
+    }
     adapters(out, &gzsl.adapters);
 }
 

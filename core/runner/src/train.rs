@@ -104,13 +104,16 @@ fn component(about: &[(String, String)]) -> &str {
 }
 
 /// Hash of tensors and texts, for naming what was made from them.
-pub fn content_hash<'a>(texts: impl IntoIterator<Item = &'a str>, values: &[f32]) -> String {
+pub fn content_hash<'a>(
+    texts: impl IntoIterator<Item = &'a str>,
+    values: impl IntoIterator<Item = &'a [f32]>,
+) -> String {
     let mut hash = Sha256::new();
     for text in texts {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text.as_bytes());
     }
-    for chunk in values.chunks(1 << 16) {
+    for chunk in values.into_iter().flat_map(|part| part.chunks(1 << 16)) {
         let bytes: Vec<u8> = chunk.iter().flat_map(|v| v.to_le_bytes()).collect();
         hash.update(&bytes);
     }

@@ -284,6 +284,22 @@ impl Sound<'_> {
                 ),
             );
         }
+        if let (Some(gate), Some(encoder)) = (self.gate, self.encoder)
+            && gate
+                .needs_pseudo_unseen()
+                .is_some_and(|held| held.retrain_encoder)
+            && !encoder.trains()
+        {
+            problems.add_with_hint(
+                "gate",
+                format!(
+                    "gate `{}` is fitted on classes that are held out of a training of the encoder, encoder `{}` comes with its weights and is not trained",
+                    gate.typetag_name(),
+                    encoder.typetag_name()
+                ),
+                "set `gate.pseudo_unseen.retrain_encoder: false` if its weights may know the held-out classes, or choose a gate with given constants",
+            );
+        }
     }
 }
 

@@ -18,6 +18,6 @@ pub use aligner::{Affine, Aligner, AlignerConfig, Embedding, Linear, OracleLabel
 pub use augmentation::{Augmentation, AugmentationConfig};
 pub use dataset::{Dataset, DatasetConfig, DatasetInfo, SampleInfo, SampleRole, Sequence};
 pub use encoder::{EncoderConfig, Encoding, SeenSkeletons, SkeletonEncoder};
-pub use gate::{GateConfig, GateEvidence, GzslGate};
+pub use gate::{GateConfig, GateEvidence, GzslGate, OpenEvidence, PseudoUnseen};
 pub use preprocessor::PreprocessorConfig;
 pub use semantics::{PromptTower, SemanticProvider, SemanticsConfig, TextEncoder, TextEncoderConfig};

@@ -1,19 +1,17 @@
 //! Generalised zero-shot: the candidates are all classes, and a gate decides between seen and unseen.
 
-use std::collections::BTreeMap;
-
 use szar_adapters::gates::entropy;
 use szar_core::host::{to_f64, to_i64};
-use szar_core::{Column, GateEvidence, GzslGate, PromptTower, Result, Scores};
-use tch::{Kind, Tensor, no_grad};
+use szar_core::{Column, GateEvidence, GzslGate, OracleLabels, PromptTower, Result, Scores};
+use tch::{Kind, Tensor};
 
-use super::{Played, Setting, Streaming, argmax};
+use super::{Gated, Played, Setting, Streaming, argmax, columns};
 use crate::data::{Data, Part};
 use crate::extract::Features;
 use crate::metrics::{auc, generalised};
 use crate::report::{Generalised, GzslReport, Prediction};
 
-/// Fits the gate on seen validation samples, plays the mixed test stream and counts.
+/// Plays the mixed test stream and counts what the fitted gate makes of it.
 ///
 /// `features` holds all rows of the store.
 ///
@@ -21,22 +19,17 @@ use crate::report::{Generalised, GzslReport, Prediction};
 /// When a component refuses, or the user stops.
 pub fn gzsl(
     streaming: &Streaming,
-    gate: &mut dyn GzslGate,
+    gated: Gated,
     data: &Data,
     features: &Features,
     prompts: Option<&dyn PromptTower>,
 ) -> Result<(GzslReport, Vec<Prediction>, Played)> {
     let candidates = data.split.all();
-    let columns = |list: &szar_core::ClassList| -> Vec<Column> {
-        list.ids()
-            .iter()
-            .filter_map(|id| candidates.column(*id))
-            .collect()
-    };
-    let (seen, unseen) = (columns(data.split.seen()), columns(data.split.unseen()));
+    let gate = gated.gate;
+    let seen = columns(data.split.seen(), &candidates);
+    let unseen = columns(data.split.unseen(), &candidates);
     let mut is_seen = vec![false; candidates.len()];
     seen.iter().for_each(|c| is_seen[c.0] = true);
-    let constants = fit_gate(streaming, gate, data, features, &seen, &unseen)?;
 
     let rows = data.rows(Part::SeenTest).start..data.rows(Part::UnseenTest).end;
     let samples: Vec<usize> = [data.samples(Part::SeenTest), data.samples(Part::UnseenTest)].concat();
@@ -63,14 +56,19 @@ pub fn gzsl(
     let after = Scores {
         logits: played.last().shallow_clone(),
     };
+    let ordered: Vec<i64> = played.order.iter().map(|r| labels[*r]).collect();
+    let truth = gated.sees_truth.then(|| {
+        let columns = Tensor::from_slice(&ordered);
+        OracleLabels(columns.to_device(played.before.device()))
+    });
     let sides = Sides {
         seen: &seen,
         unseen: &unseen,
         encoder_logits: encoder_logits.as_ref(),
+        truth: truth.as_ref(),
     };
     // The gate judges the base model, before and after alike: adapters move logits, not its calibration.
     let taken = gate.takes_for_seen(&sides.evidence(&before))?;
-    let ordered: Vec<i64> = played.order.iter().map(|r| labels[*r]).collect();
     let truly_unseen: Vec<bool> = ordered.iter().map(|l| !is_seen[*l as usize]).collect();
     let count = |scores: &Scores| -> Result<(Generalised, Vec<i64>)> {
         let predictions = decide(gate, &sides.evidence(scores), &taken)?;
@@ -91,7 +89,8 @@ pub fn gzsl(
         100.0 * of_side().filter(|(_, t)| **t == 1).count() as f64 / of_side().count().max(1) as f64
     };
     let report = GzslReport {
-        gate: constants,
+        gate: gated.constants,
+        held_out: gated.held_out,
         gate_auc: auc(
             &to_f64(&gate.unseen_score(&sides.evidence(&before))?),
             &truly_unseen,
@@ -128,6 +127,7 @@ struct Sides<'a> {
     seen: &'a [Column],
     unseen: &'a [Column],
     encoder_logits: Option<&'a Tensor>,
+    truth: Option<&'a OracleLabels>,
 }
 
 impl Sides<'_> {
@@ -137,37 +137,9 @@ impl Sides<'_> {
             seen: self.seen,
             unseen: self.unseen,
             encoder_logits: self.encoder_logits,
+            truth: self.truth,
         }
     }
-}
-
-fn fit_gate(
-    streaming: &Streaming,
-    gate: &mut dyn GzslGate,
-    data: &Data,
-    features: &Features,
-    seen: &[Column],
-    unseen: &[Column],
-) -> Result<BTreeMap<String, f64>> {
-    let validation = features.rows(&data.rows(Part::Validation));
-    let anchors = streaming.model.anchors.for_classes(&data.split.all())?;
-    let aligner = streaming.model.aligner;
-    let scores = no_grad(|| {
-        if !aligner.capabilities().oracle_labels {
-            return aligner.score(&validation.map, &anchors);
-        }
-        let column = |s: &usize| data.split.all().column(data.class(*s)).map_or(-1, |c| c.0 as i64);
-        let labels: Vec<i64> = data.samples(Part::Validation).iter().map(column).collect();
-        let labels =
-            szar_core::OracleLabels(Tensor::from_slice(&labels).to_device(validation.map.values.device()));
-        aligner.score_with_labels(&validation.map, &anchors, &labels)
-    })?;
-    gate.fit(&GateEvidence {
-        scores: &scores,
-        seen,
-        unseen,
-        encoder_logits: validation.seen_logits.as_ref(),
-    })
 }
 
 /// Argmax inside the side that the gate chose.

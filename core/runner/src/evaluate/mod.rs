@@ -2,6 +2,7 @@
 
 mod chain;
 mod course;
+mod gating;
 mod gzsl;
 mod saved;
 mod stream;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use szar_core::{Aligner, SemanticAnchors};
 use tch::Tensor;
 
+pub use gating::{Gated, columns, fit_gate, score, sees_truth};
 pub use gzsl::gzsl;
 pub use saved::Saves;
 pub use stream::{Clock, Played, Setting, Streaming};

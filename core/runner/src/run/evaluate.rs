@@ -10,7 +10,7 @@ use szar_core::{
 
 use super::Session;
 use crate::data::Data;
-use crate::evaluate::{Clock, Model, Saves, Streaming, gzsl, stage, zsl};
+use crate::evaluate::{Clock, Gated, Model, Saves, Streaming, fit_gate, gzsl, sees_truth, stage, zsl};
 use crate::extract::Features;
 use crate::report::{GzslReport, Prediction, ZslReport};
 
@@ -22,8 +22,10 @@ pub(super) struct Trained<'a> {
     pub aligner: &'a dyn Aligner,
     /// What the features are of.
     pub spec: EncoderSpec,
-    /// Set where an adapter asks for the skeletons.
-    pub encoder: Option<&'a dyn SkeletonEncoder>,
+    /// What made the features.
+    pub encoder: &'a dyn SkeletonEncoder,
+    /// Does an adapter ask for the skeletons?
+    pub encodes: bool,
     /// Set where an adapter asks for prompts.
     pub semantics: Option<&'a mut dyn SemanticProvider>,
 }
@@ -54,7 +56,7 @@ impl Session<'_> {
             ctx: &ctx,
             layout: Arc::clone(&data.dataset.info().layout),
             spec: trained.spec,
-            skeletons: trained.encoder.map(|encoder| (&data.store, encoder)),
+            skeletons: trained.encodes.then_some((&data.store, trained.encoder)),
             saves: Saves {
                 folder: self.dir.path("checkpoints"),
                 run: self.resolved.hash(),
@@ -75,9 +77,27 @@ impl Session<'_> {
             let config = self.pipeline.gate.as_ref();
             let config = config.ok_or_else(|| Error::Missing("a gate for gzsl".into()))?;
             let mut gate = config.build(&all, &self.ctx)?;
+            let (constants, held_out) = match self.held_out(data)? {
+                Some((need, held)) => {
+                    let (constants, report) = self.fit_open(gate.as_mut(), &need, &held, &trained)?;
+                    (constants, Some(report))
+                }
+                None => {
+                    let validation = config.needs_validation();
+                    (
+                        fit_gate(&streaming.model, gate.as_mut(), data, features, validation)?,
+                        None,
+                    )
+                }
+            };
+            let gated = Gated {
+                gate: gate.as_ref(),
+                sees_truth: sees_truth(config.as_ref()),
+                constants,
+                held_out,
+            };
             let prompts = self.prompts(&mut trained.semantics, &all)?;
-            let (report, lines, played) =
-                gzsl(&streaming, gate.as_mut(), data, features, prompts.as_deref())?;
+            let (report, lines, played) = gzsl(&streaming, gated, data, features, prompts.as_deref())?;
             self.note_times("gzsl", &played.clock, lines.len());
             results.predictions.extend(lines);
             results.gzsl = Some(report);

@@ -2,30 +2,30 @@
 
 mod describe;
 mod evaluate;
+mod held_out;
 mod parts;
 mod shared;
+mod training;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use szar_core::config::{Pipeline, Resolved};
 use szar_core::{
-    Aligner, BuildContext, Cancel, EncoderSpec, Error, FitContext, FitSummary, InputSpec, Progress,
-    Requirements, Result, Seed, SeenFeatures, SeenSet, SemanticAnchors, SemanticProvider, SkeletonEncoder,
+    Aligner, BuildContext, Cancel, EncoderSpec, Error, Progress, Requirements, Result, Seed, SemanticAnchors,
+    SemanticProvider, SkeletonEncoder,
 };
 
-use crate::data::{Data, Part};
+use crate::data::Data;
 use crate::evaluate::stage;
-use crate::extract::{Features, extract, finite};
+use crate::extract::Features;
 use crate::perf::{Stage, Watch};
 use crate::report::{AlignerReport, EncoderReport, Report};
 use crate::rundir::RunDir;
 use crate::summary;
-use crate::train::{Source, Trained, obtain};
 
 use self::describe::{count, data_report, encoder_report, marks, provenance};
-use self::parts::{AlignerPart, EncoderPart, Motion};
+use self::training::Course;
 
 /// How to run, as far as it does not change results.
 pub struct RunOptions<'a> {
@@ -188,7 +188,8 @@ impl Session<'_> {
             anchors: &prepared.anchors,
             aligner: prepared.aligner.as_ref(),
             spec: spec(&prepared.features),
-            encoder: encodes.then_some(prepared.encoder.as_ref()),
+            encoder: prepared.encoder.as_ref(),
+            encodes,
             semantics: asked.then_some(prepared.semantics.as_mut()),
         })?;
         let inside: f64 = self.stages.iter().map(|stage| stage.seconds).sum();
@@ -246,13 +247,19 @@ impl Session<'_> {
 
     fn prepare(&mut self, key: String) -> Result<Prepared> {
         let data = self.read()?;
+        // What the gate asks for is judged before hours of training.
+        self.held_out(&data)?;
         let (anchors, semantics) = self.anchors(&data)?;
-        let (mut encoder, input) = self.build_encoder(&data)?;
-        let trained_encoder = self.train_encoder(encoder.as_mut(), &data)?;
-        let features = self.extract(encoder.as_ref(), &data)?;
+        let course = Course::of_run(&data);
+        let mut encoder = self.build_encoder(&course)?;
+        let trained_encoder = self.train_encoder(encoder.as_mut(), &course)?;
+        let features = self.extract(encoder.as_ref(), &course)?;
         let encoder_report = encoder_report(encoder.as_ref(), trained_encoder.summary, &data, &features)?;
-        let (aligner, aligner_report) =
-            self.train_aligner(&data, &features, &anchors, encoder.as_ref(), &input)?;
+        let (aligner, fit) = self.train_aligner(&course, &features, &anchors, encoder.as_ref())?;
+        let aligner_report = AlignerReport {
+            parameters: count(&aligner.state()),
+            fit,
+        };
         Ok(Prepared {
             key,
             folder: self.dir.path(""),
@@ -265,12 +272,6 @@ impl Session<'_> {
             aligner,
             aligner_report,
         })
-    }
-
-    fn needs_map(&self) -> bool {
-        let adapters = &self.pipeline.adapters;
-        self.pipeline.aligner.capabilities().features == szar_core::FeatureNeed::Map
-            || adapters.iter().any(|a| wants_map(&a.requirements()))
     }
 
     fn read(&mut self) -> Result<Data> {
@@ -298,160 +299,6 @@ impl Session<'_> {
         self.stages.push(watch.stop(classes.len() as u64, false));
         Ok((anchors, semantics))
     }
-
-    fn build_encoder(&self, data: &Data) -> Result<(Box<dyn SkeletonEncoder>, InputSpec)> {
-        let input = InputSpec {
-            layout: Arc::clone(&data.dataset.info().layout),
-            frames: self.pipeline.preprocess.frames(),
-            persons: data.store.persons() as i64,
-            seen_classes: data.split.seen().len() as i64,
-        };
-        self.ctx.seed.derive("encoder/init", 0).apply();
-        Ok((self.pipeline.encoder.build(&input, &self.ctx)?, input))
-    }
-
-    fn train_encoder(&mut self, encoder: &mut dyn SkeletonEncoder, data: &Data) -> Result<Trained> {
-        let watch = Watch::start("encoder training");
-        if !self.pipeline.encoder.trains() {
-            return self.take_encoder(encoder, watch);
-        }
-        let shared = self.shared_encoder(data);
-        let train = data.seen(Part::Train, self.ctx.device)?;
-        let validation = data.seen(Part::Validation, self.ctx.device)?;
-        let about = self.about("encoder", self.pipeline.encoder.typetag_name());
-        let mut part = EncoderPart {
-            encoder,
-            train: &train,
-            validation: &validation,
-            session: self,
-        };
-        let given = self.pipeline.encoder.weights();
-        let trained = obtain(
-            "encoder",
-            &mut part,
-            given,
-            self.dir,
-            shared.as_deref(),
-            self.ctx.device,
-            &about,
-        )?;
-        self.stages
-            .push(fit_stage(watch, &trained, data.partition.train.len()));
-        Ok(trained)
-    }
-
-    /// An encoder that comes with its weights. What it was is kept in the run's folder, so that a run which is resumed
-    /// never goes on with another one.
-    fn take_encoder(&mut self, encoder: &mut dyn SkeletonEncoder, watch: Watch) -> Result<Trained> {
-        let name = self.pipeline.encoder.typetag_name();
-        match self.dir.trained("encoder", name, self.ctx.device)? {
-            Some((state, _)) => encoder
-                .load_state(&state)
-                .map_err(|e| e.context("encoder.safetensors of this run"))?,
-            None => {
-                let about = self.about("encoder", name);
-                self.dir
-                    .keep("encoder", &encoder.state(), &FitSummary::default(), &about)?;
-            }
-        }
-        tracing::info!(encoder = name, "comes with its weights: nothing to train");
-        self.stages.push(watch.stop(0, true));
-        Ok(Trained {
-            source: Source::Given,
-            summary: None,
-        })
-    }
-
-    fn extract(&mut self, encoder: &dyn SkeletonEncoder, data: &Data) -> Result<Features> {
-        let watch = Watch::start("features");
-        let (progress, cancel) = (self.options.progress, self.options.cancel);
-        let features = extract(
-            encoder,
-            &data.store,
-            !self.needs_map(),
-            self.ctx.device,
-            progress,
-            cancel,
-        )?;
-        finite(&features, data.rows(Part::SeenTest).start)?;
-        self.stages.push(watch.stop(data.store.len() as u64, false));
-        Ok(features)
-    }
-
-    fn train_aligner(
-        &mut self,
-        data: &Data,
-        features: &Features,
-        anchors: &SemanticAnchors,
-        encoder: &dyn SkeletonEncoder,
-        input: &InputSpec,
-    ) -> Result<(Box<dyn Aligner>, AlignerReport)> {
-        let watch = Watch::start("aligner training");
-        let config = &self.pipeline.aligner;
-        self.ctx.seed.derive("aligner/init", 0).apply();
-        let mut aligner = config.build(
-            &spec(features),
-            &anchors.granularities,
-            anchors.width(),
-            &self.ctx,
-        )?;
-        let set = |part| -> Result<SeenSet> {
-            let labels = data.seen_labels(part, self.ctx.device)?;
-            Ok(SeenSet {
-                features: features.rows(&data.rows(part)).map,
-                labels,
-            })
-        };
-        let seen = SeenFeatures {
-            train: set(Part::Train)?,
-            validation: set(Part::Validation)?,
-            layout: Arc::clone(&input.layout),
-        };
-        let seen_anchors = anchors.for_classes(data.split.seen())?;
-        let about = self.about("aligner", config.typetag_name());
-        let shared = self.shared_aligner(data, features, &seen_anchors, encoder);
-        let skeletons = data.seen(Part::Train, self.ctx.device)?;
-        let motion = Motion {
-            skeletons: &skeletons,
-            encoder,
-            pooled: !self.needs_map(),
-        };
-        let mut part = AlignerPart {
-            aligner: aligner.as_mut(),
-            seen: &seen,
-            anchors: &seen_anchors,
-            motion: &motion,
-            session: self,
-        };
-        let trained = obtain(
-            "aligner",
-            &mut part,
-            config.weights(),
-            self.dir,
-            shared.as_deref(),
-            self.ctx.device,
-            &about,
-        )?;
-        let report = AlignerReport {
-            parameters: count(&aligner.state()),
-            fit: trained.summary.clone(),
-        };
-        self.stages
-            .push(fit_stage(watch, &trained, data.partition.train.len()));
-        Ok((aligner, report))
-    }
-
-    fn fit_context(&self, purpose: &str, checkpoint: PathBuf) -> FitContext<'_> {
-        FitContext {
-            device: self.ctx.device,
-            precision: self.pipeline.precision,
-            seed: self.ctx.seed.derive(purpose, 0),
-            progress: self.options.progress,
-            cancel: self.options.cancel,
-            checkpoint: Some(checkpoint),
-            motion: None,
-        }
-    }
 }
 
 /// Does an adapter want more than pooled features? Where it encodes skeletons itself, it compares what it gets with those
@@ -469,11 +316,6 @@ fn spec(features: &Features) -> EncoderSpec {
         joints,
         classifies: features.seen_logits.is_some(),
     }
-}
-
-fn fit_stage(watch: Watch, trained: &Trained, samples: usize) -> Stage {
-    let epochs = trained.summary.as_ref().map_or(0, |s| s.epochs.max(1) as usize);
-    watch.stop((samples * epochs) as u64, trained.source != Source::Trained)
 }
 
 #[cfg(test)]

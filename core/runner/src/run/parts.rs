@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use szar_core::checkpoint::NamedTensors;
 use szar_core::{
-    Aligner, FeatureMap, FitSummary, Result, SeenFeatures, SeenMotion, SeenSkeletons, SemanticAnchors,
-    SkeletonBatch, SkeletonEncoder,
+    Aligner, FeatureMap, FitSummary, Progress, Result, SeenFeatures, SeenMotion, SeenSkeletons,
+    SemanticAnchors, SkeletonBatch, SkeletonEncoder,
 };
 use tch::no_grad;
 
 use super::Session;
+use super::training::Purpose;
 use crate::data::SeenPart;
 use crate::train::Trainable;
 
@@ -17,6 +18,7 @@ pub(super) struct EncoderPart<'a, 'b> {
     pub(super) encoder: &'a mut dyn SkeletonEncoder,
     pub(super) train: &'a SeenPart<'a>,
     pub(super) validation: &'a SeenPart<'a>,
+    pub(super) purpose: Purpose,
     pub(super) session: &'a Session<'b>,
 }
 
@@ -30,7 +32,8 @@ impl Trainable for EncoderPart<'_, '_> {
     }
 
     fn fit(&mut self, checkpoint: PathBuf) -> Result<FitSummary> {
-        let mut ctx = self.session.fit_context("encoder", checkpoint);
+        let progress = self.session.progress(self.purpose);
+        let mut ctx = self.session.fit_context("encoder", checkpoint, &progress);
         self.encoder.fit(self.train, self.validation, &mut ctx)
     }
 }
@@ -61,6 +64,7 @@ pub(super) struct AlignerPart<'a, 'b> {
     pub(super) seen: &'a SeenFeatures,
     pub(super) anchors: &'a SemanticAnchors,
     pub(super) motion: &'a Motion<'a>,
+    pub(super) purpose: Purpose,
     pub(super) session: &'a Session<'b>,
 }
 
@@ -74,8 +78,29 @@ impl Trainable for AlignerPart<'_, '_> {
     }
 
     fn fit(&mut self, checkpoint: PathBuf) -> Result<FitSummary> {
-        let mut ctx = self.session.fit_context("aligner", checkpoint);
+        let progress = self.session.progress(self.purpose);
+        let mut ctx = self.session.fit_context("aligner", checkpoint, &progress);
         ctx.motion = Some(self.motion);
         self.aligner.fit(self.seen, self.anchors, &mut ctx)
+    }
+}
+
+/// Progress whose stages say what they are for.
+pub(super) struct Named<'a> {
+    pub(super) purpose: Purpose,
+    pub(super) inner: &'a dyn Progress,
+}
+
+impl Progress for Named<'_> {
+    fn begin(&self, stage: &str, total: u64) {
+        self.inner.begin(&self.purpose.stage(stage), total);
+    }
+
+    fn advance(&self, done: u64, note: &str) {
+        self.inner.advance(done, note);
+    }
+
+    fn end(&self) {
+        self.inner.end();
     }
 }

@@ -6,7 +6,7 @@ use szar_core::{SemanticAnchors, SkeletonEncoder};
 use tch::Kind;
 
 use super::Session;
-use crate::data::{Data, Part};
+use crate::data::TrainingData;
 use crate::extract::Features;
 use crate::train::content_hash;
 
@@ -22,7 +22,7 @@ const ENCODER: [&str; 6] = [
 
 impl Session<'_> {
     /// Where an encoder trained on the same data with the same options, seed, device and threads is kept.
-    pub(super) fn shared_encoder(&self, data: &Data) -> Option<PathBuf> {
+    pub(super) fn shared_encoder(&self, data: &TrainingData) -> Option<PathBuf> {
         if self.options.fresh {
             return None;
         }
@@ -33,7 +33,7 @@ impl Session<'_> {
     /// options. Runs that differ in nothing but their adapters share it, unless some need the feature map and some do not.
     pub(super) fn shared_aligner(
         &self,
-        data: &Data,
+        data: &TrainingData,
         features: &Features,
         anchors: &SemanticAnchors,
         encoder: &dyn SkeletonEncoder,
@@ -63,7 +63,7 @@ impl Session<'_> {
             &shape,
             &names_of_weights,
         ];
-        let hash = content_hash(parts.map(String::as_str), &weights);
+        let hash = content_hash(parts.map(String::as_str), [weights.as_slice()]);
         Some(self.shared("aligner", &hash))
     }
 
@@ -72,17 +72,25 @@ impl Session<'_> {
         folder.join(format!("{part}-{}.safetensors", &hash[..16]))
     }
 
-    fn encoder_hash(&self, data: &Data) -> String {
+    fn encoder_hash(&self, data: &TrainingData) -> String {
         let options = self.resolved.hash_of(&ENCODER);
         let device = format!("{:?}/{}", self.ctx.device, tch::get_num_threads());
-        let rows = data.rows(Part::Train).start..data.rows(Part::Validation).end;
-        let all = data.partition.all();
-        let labels: String = all[rows.clone()]
-            .iter()
-            .map(|sample| format!("{} ", data.class(*sample)))
+        let rows = || data.train().iter().chain(data.validation()).copied();
+        let labels: String = rows()
+            .map(|row| format!("{} ", data.data().class_of(row)))
             .collect();
-        let texts = [options.as_str(), &device, &labels, env!("CARGO_PKG_VERSION")];
-        content_hash(texts, data.store.values(rows))
+        let classes = data.classes().names().join("\n");
+        let counts = format!("{} {}", data.train().len(), data.validation().len());
+        let texts = [
+            options.as_str(),
+            &device,
+            &labels,
+            &classes,
+            &counts,
+            env!("CARGO_PKG_VERSION"),
+        ];
+        let store = &data.data().store;
+        content_hash(texts, rows().map(|row| store.values(row..row + 1)))
     }
 
     /// What the files of a trained part say about it.

@@ -63,6 +63,7 @@ fn gate(gate: &mut dyn GzslGate, method: &str, args: &Given<'_>, sink: Sink<'_>)
         seen: &seen,
         unseen: &unseen,
         encoder_logits: encoder_logits.as_ref(),
+        truth: None,
     };
     match method {
         "fit" => sink.json(&gate.fit(&evidence)?)?,

@@ -127,6 +127,7 @@ fn gate(info: &ComponentInfo, options: &Map<String, Value>, trials: &mut Trials)
         seen: &seen,
         unseen: &unseen,
         encoder_logits: Some(&encoder_logits),
+        truth: None,
     };
     trials.note("it is fitted", gate.fit(&evidence).map(|_| ()));
     trials.note(

@@ -1,0 +1,168 @@
+//! Validation with seen classes held out: some seen classes are kept from a training of their own and stand for the unseen
+//! while a gate is fitted. Neither a text nor a sample of an unseen class enters it, nor any test sample.
+
+use std::collections::BTreeMap;
+
+use rand::seq::SliceRandom;
+use szar_core::config::Evaluation;
+use szar_core::{
+    ClassId, Column, Error, GateEvidence, GzslGate, OpenEvidence, PseudoUnseen, Result, Scores, Seed,
+};
+use tch::Tensor;
+
+use super::Session;
+use super::evaluate::Trained;
+use super::training::Course;
+use crate::data::{Data, Part};
+use crate::evaluate::{Model, columns, score};
+use crate::extract::Features;
+use crate::report::HeldOut;
+
+/// Classes that must remain to be trained on.
+const LEFT: usize = 2;
+
+impl Session<'_> {
+    /// The classes that the gate wants to be held out; `None` when nothing asks for any.
+    ///
+    /// # Errors
+    /// When the split has not that many, or not these.
+    pub(super) fn held_out(&self, data: &Data) -> Result<Option<(PseudoUnseen, Vec<ClassId>)>> {
+        let wanted = self.pipeline.evaluate.contains(&Evaluation::Gzsl);
+        let gate = self.pipeline.gate.as_ref().filter(|_| wanted);
+        let Some((gate, need)) = gate.and_then(|gate| Some((gate, gate.needs_pseudo_unseen()?))) else {
+            return Ok(None);
+        };
+        let held = choose(&need, data, self.ctx.seed)
+            .map_err(|e| e.context(format!("gate `{}`", gate.typetag_name())))?;
+        Ok(Some((need, held)))
+    }
+
+    /// Trains without the held-out classes and fits the gate.
+    pub(super) fn fit_open(
+        &mut self,
+        gate: &mut dyn GzslGate,
+        need: &PseudoUnseen,
+        held: &[ClassId],
+        trained: &Trained,
+    ) -> Result<(BTreeMap<String, f64>, HeldOut)> {
+        let data = trained.data;
+        let course = Course::of_gate(data, held)?;
+        let (features, own, encoder_fit) = if need.retrain_encoder {
+            let mut encoder = self.build_encoder(&course)?;
+            let fit = self.train_encoder(encoder.as_mut(), &course)?.summary;
+            (self.extract(encoder.as_ref(), &course)?, Some(encoder), fit)
+        } else {
+            (known(trained, &course)?, None, None)
+        };
+        let encoder = own.as_deref().unwrap_or(trained.encoder);
+        let (aligner, aligner_fit) = self.train_aligner(&course, &features, trained.anchors, encoder)?;
+        let (seen_rows, held_rows) = (course.data.validation(), course.data.held_out());
+        let rows = [seen_rows, &held_rows].concat();
+        let candidates = course.data.split().all();
+        let column = |row: &usize| candidates.column(data.class_of(*row)).map_or(-1, |c| c.0 as i64);
+        let labels: Vec<i64> = rows.iter().map(column).collect();
+        let labels = Tensor::from_slice(&labels).to_device(self.ctx.device);
+        let model = Model {
+            aligner: aligner.as_ref(),
+            anchors: trained.anchors,
+        };
+        let judged = features.at(&rows);
+        let scores: Scores = score(&model, &judged.map, &candidates, &labels)?;
+        let seen: Vec<Column> = columns(course.data.classes(), &candidates);
+        let unseen = columns(course.data.split().unseen(), &candidates);
+        let constants = gate.fit_open(&OpenEvidence {
+            evidence: GateEvidence {
+                scores: &scores,
+                seen: &seen,
+                unseen: &unseen,
+                encoder_logits: judged.seen_logits.as_ref(),
+                truth: None,
+            },
+            labels: &labels,
+            classes: [data.split.seen().len(), data.split.unseen().len()],
+        })?;
+        let report = HeldOut {
+            classes: course.data.split().unseen().names().to_vec(),
+            encoder_retrained: need.retrain_encoder,
+            samples: [seen_rows.len(), held_rows.len()],
+            encoder: encoder_fit,
+            aligner: aligner_fit,
+        };
+        Ok((constants, report))
+    }
+}
+
+/// Features of the run's own encoder, its logits cut down to the classes that remain.
+fn known(trained: &Trained, course: &Course) -> Result<Features> {
+    let features = trained.features.rows(&(0..course.learned()));
+    let seen = trained.data.split.seen();
+    let left: Vec<i64> = columns(course.data.classes(), seen)
+        .iter()
+        .map(|c| c.0 as i64)
+        .collect();
+    let cut = |logits: &Tensor| -> Result<Tensor> {
+        Ok(logits.f_index_select(1, &Tensor::from_slice(&left).to_device(logits.device()))?)
+    };
+    Ok(Features {
+        seen_logits: features.seen_logits.as_ref().map(cut).transpose()?,
+        map: features.map,
+    })
+}
+
+/// Which seen classes are held out, ascending.
+fn choose(need: &PseudoUnseen, data: &Data, seed: Seed) -> Result<Vec<ClassId>> {
+    let mut learned: Vec<ClassId> = data
+        .samples(Part::Train)
+        .iter()
+        .map(|sample| data.class(*sample))
+        .collect();
+    learned.sort_unstable();
+    learned.dedup();
+    if !need.classes.is_empty() {
+        return named(need, data, &learned);
+    }
+    let count = need
+        .count
+        .unwrap_or_else(|| data.split.unseen().len().min(learned.len() / 3));
+    if count == 0 || count + LEFT > learned.len() {
+        let asked = need
+            .count
+            .map_or_else(String::new, |n| format!(", {n} are to be held out"));
+        return Err(Error::Input(format!(
+            "it is fitted with seen classes held out; split `{}` has {} with training samples{asked}, and at least {LEFT} must remain\n\n\
+             hint: choose a split with more seen classes, a smaller `gate.pseudo_unseen.count`, or a gate with given constants",
+            data.split.name(),
+            learned.len()
+        )));
+    }
+    learned.shuffle(&mut seed.derive("pseudo-unseen", 0).rng());
+    learned.truncate(count);
+    learned.sort_unstable();
+    Ok(learned)
+}
+
+/// The classes that the options name.
+fn named(need: &PseudoUnseen, data: &Data, learned: &[ClassId]) -> Result<Vec<ClassId>> {
+    let seen = data.split.seen();
+    let mut held = Vec::with_capacity(need.classes.len());
+    for name in &need.classes {
+        let id = seen
+            .by_name(name)
+            .map_err(|e| e.context("seen classes to hold out"))?;
+        if !learned.contains(&id) {
+            return Err(Error::Input(format!(
+                "class `{name}` is to be held out and has no training sample"
+            )));
+        }
+        held.push(id);
+    }
+    held.sort_unstable();
+    if learned.len() < held.len() + LEFT {
+        return Err(Error::Input(format!(
+            "{} of {} seen classes are to be held out, and at least {LEFT} must remain",
+            held.len(),
+            learned.len()
+        )));
+    }
+    Ok(held)
+}
