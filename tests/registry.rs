@@ -45,7 +45,10 @@ fn the_list_of_components_is_pinned() {
         "adapter tpt",
         "augmentation noise-denoise",
         "augmentation skeleton-augment",
+        "gate calibrated-stacking",
         "gate entropy",
+        "gate oracle",
+        "gate seen-unseen-classifier",
     ];
     assert_eq!(names, want);
 }

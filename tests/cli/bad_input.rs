@@ -319,3 +319,34 @@ fn options_of_adapters_outside_their_range_are_named() {
         );
     }
 }
+
+#[test]
+fn a_gate_that_retrains_is_refused_beside_an_encoder_that_cannot_be_trained() {
+    let encoder = "encoder={type: torchscript, module: some.pt, output: 0, logits: 1}";
+    let check = |gate: &str| {
+        let mut command = szar();
+        command.args([
+            "check",
+            "configs/quickstart.yaml",
+            "--set",
+            encoder,
+            "--set",
+            gate,
+        ]);
+        let output = command.output().expect("it runs");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let err = check("gate={type: seen-unseen-classifier}");
+    assert!(
+        err.contains("held out of a training of the encoder") && err.contains("retrain_encoder"),
+        "{err}"
+    );
+    for kept in [
+        "gate={type: seen-unseen-classifier, pseudo_unseen: {retrain_encoder: false}}",
+        "gate={type: calibrated-stacking, gamma: 0.1}",
+        "gate={type: entropy}",
+    ] {
+        let err = check(kept);
+        assert!(!err.contains("held out"), "{kept}: {err}");
+    }
+}

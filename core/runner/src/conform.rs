@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
+use szar_adapters::gates::{On, calibrated, entropy};
 use szar_core::checkpoint::NamedTensors;
 use szar_core::conform::{Case, Driver, compare, driver};
 use szar_core::host::{HostF32, to_i64};
-use szar_core::{Error, Result};
+use szar_core::{Column, Error, Result};
 use tch::{Kind, Tensor};
 
 use crate::metrics::{Confusion, SeenUnseen, generalised, top_k};
@@ -184,8 +185,9 @@ fn gzsl(case: &Case) -> Result<Option<NamedTensors>> {
     let labels = to_i64(&case.input("labels")?)?;
     let (seen, unseen) = (case.input("seen_classes")?, case.input("unseen_classes")?);
     let mut is_seen = vec![false; classes];
-    to_i64(&seen)?.iter().for_each(|c| is_seen[*c as usize] = true);
-    let entropy = szar_adapters::gates::entropy(&logits);
+    let seen_columns: Vec<Column> = to_i64(&seen)?.iter().map(|c| Column(*c as usize)).collect();
+    seen_columns.iter().for_each(|c| is_seen[c.0] = true);
+    let entropy = entropy(&logits);
     let mut out = NamedTensors::from([("entropy".to_owned(), entropy.shallow_clone())]);
     let pack =
         |s: &SeenUnseen| Tensor::from_slice(&[s.seen, s.unseen, s.harmonic_mean].map(|v| (v / 100.0) as f32));
@@ -212,14 +214,8 @@ fn gzsl(case: &Case) -> Result<Option<NamedTensors>> {
         gates.push((format!("gate_{k}"), gate.to_kind(Kind::Int64)));
     }
     for (k, calibration) in calibrations.iter().enumerate() {
-        let mut posterior = logits.softmax(-1, Kind::Float);
-        let penalty = Tensor::full(
-            [seen.numel() as i64],
-            -calibration,
-            (Kind::Float, logits.device()),
-        );
-        let _ = posterior.index_add_(1, &seen, &penalty.expand([logits.size()[0], -1], false));
-        add("calibrated_", &format!("_{k}"), posterior.argmax(1, false), false)?;
+        let scores = calibrated(&logits, &seen_columns, *calibration, On::Probabilities);
+        add("calibrated_", &format!("_{k}"), scores.argmax(1, false), false)?;
     }
     out.extend(gates);
     Ok(Some(out))

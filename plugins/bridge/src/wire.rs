@@ -157,8 +157,20 @@ pub struct Facts {
     // gates
     pub needs_encoder_logits: bool,
     pub needs_validation: bool,
+    /// A plugin that says nothing asks for no held-out classes.
+    pub needs_pseudo_unseen: Option<szar_core::PseudoUnseen>,
+    /// A plugin that says nothing asks for no labels.
+    pub wants_truth: bool,
     // datasets
     pub layout: Option<(Arc<SkeletonLayout>, i64)>,
+}
+
+/// What a gate is fitted on with held-out classes, beside its tensors.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Open {
+    pub seen: Vec<szar_core::Column>,
+    pub unseen: Vec<szar_core::Column>,
+    pub classes: [usize; 2],
 }
 
 /// A problem of a configuration.

@@ -13,8 +13,8 @@ use serde_json::Value;
 use szar_core::{
     AdapterConfig, Aligner, AlignerConfig, BuildContext, Capabilities, ClassList, ComponentKind, Dataset,
     DatasetConfig, EncoderConfig, EncoderSpec, Error, GateConfig, Granularity, GzslGate, InputSpec, Mark,
-    Problems, Requirements, Result, SemanticProvider, SemanticsConfig, SkeletonEncoder, SkeletonLayout,
-    TestTimeAdapter, TextEncoder, TextEncoderConfig,
+    Problems, PseudoUnseen, Requirements, Result, SemanticProvider, SemanticsConfig, SkeletonEncoder,
+    SkeletonLayout, TestTimeAdapter, TextEncoder, TextEncoderConfig,
 };
 use szar_plugin_abi::{Args, Object, Str};
 use szar_plugin_bridge::import::{
@@ -419,6 +419,14 @@ impl GateConfig for GateStandIn {
 
     fn needs_validation(&self) -> bool {
         self.0.facts.needs_validation
+    }
+
+    fn needs_pseudo_unseen(&self) -> Option<PseudoUnseen> {
+        self.0.facts.needs_pseudo_unseen.clone()
+    }
+
+    fn wants_truth(&self) -> bool {
+        self.0.facts.wants_truth
     }
 
     fn build(&self, candidates: &ClassList, ctx: &BuildContext) -> Result<Box<dyn GzslGate>> {

@@ -240,3 +240,5 @@ fn every_adapter_goes_on_bit_for_bit() {
         assert_eq!(left(&out), left(&whole), "{name}");
     }
 }
+
+mod gates;

@@ -170,7 +170,8 @@ fn apply(heap: &mut Heap, global: Global, args: &[Id]) -> Result<Value, String> 
 fn encode(heap: &mut Heap, args: &[Id]) -> Result<Value, String> {
     let text = args.first().and_then(|id| heap.text(*id));
     let text = Rc::clone(text.ok_or("bytes that are no text")?);
-    heap.copying(text.len())?;
+    // A list's item takes some tens of bytes.
+    heap.copying(text.len() / 64)?;
     let bytes: Result<Vec<u8>, _> = text.chars().map(|c| u8::try_from(u32::from(c))).collect();
     let bytes = bytes.map_err(|_| "bytes with a character beyond 255")?;
     Ok(Value::Bytes(bytes.into()))

@@ -28,7 +28,7 @@ struct Machine<'a> {
 pub(crate) fn unpickle(bytes: &[u8], start: usize) -> Result<Unpickled, Refused> {
     let mut machine = Machine {
         input: Input::new(bytes, start),
-        heap: Heap::new(MAX_OPCODES.max(bytes.len())),
+        heap: Heap::new(MAX_OPCODES),
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),

@@ -1,5 +1,6 @@
 //! Which dict of a checkpoint is the state_dict.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::checkpoint::Flaw;
@@ -7,6 +8,9 @@ use crate::checkpoint::pickle::{Id, TensorRef, Unpickled, Value, shown};
 
 /// Where training code keeps its state_dict; the first of them goes before other dicts of tensors beside it.
 const USUAL: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
+
+/// The most keys that a message lists.
+const MOST_SHOWN: usize = 12;
 
 /// Tensors by name, not read yet.
 pub(super) type Chosen = Vec<(Rc<str>, Rc<TensorRef>)>;
@@ -25,27 +29,33 @@ pub(super) fn choose(object: &Unpickled) -> Result<Chosen, Flaw> {
     if let Ok(chosen) = tensors(object, root) {
         return Ok(chosen);
     }
+    // One dict may stand under many keys: it is looked at once.
+    let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for (key, value) in entries {
-        if let (Some(key), Ok(chosen)) = (heap.text(*key), tensors(object, *value)) {
-            found.push((key, chosen));
+        if let Some(key) = heap.text(*key)
+            && heap.entries(*value).is_some()
+            && seen.insert(*value)
+            && tensors(object, *value).is_ok()
+        {
+            found.push((key, *value));
         }
     }
-    let usual = USUAL
-        .iter()
-        .find_map(|usual| found.iter().position(|(key, _)| &***key == *usual));
-    match (found.len(), usual) {
-        (1, _) => Ok(found.swap_remove(0).1),
-        (0, _) => Err((None, nothing(object, entries))),
-        (_, Some(index)) => {
-            let (key, chosen) = found.swap_remove(index);
+    let take = |dict| tensors(object, dict).map_err(|why| (None, why));
+    let usual = |usual: &&str| found.iter().find(|(key, _)| &***key == *usual);
+    match (found.as_slice(), USUAL.iter().find_map(usual)) {
+        ([], _) => Err((None, nothing(object, entries))),
+        ([(_, only)], _) => take(*only),
+        (_, Some((key, dict))) => {
             tracing::info!("several dicts of tensors in the weights: took `{key}`");
-            Ok(chosen)
+            take(*dict)
         }
-        (_, None) => {
-            let keys: Vec<_> = found.iter().map(|(key, _)| format!("`{}`", shown(key))).collect();
+        (several, None) => {
+            let keys = several.iter().take(MOST_SHOWN);
+            let keys: Vec<_> = keys.map(|(key, _)| format!("`{}`", shown(key))).collect();
+            let more = if several.len() > keys.len() { ", ..." } else { "" };
             let why = format!(
-                "holds several state_dicts, under {}; save the one that is meant in a file of its own",
+                "holds several state_dicts, under {}{more}; save the one that is meant in a file of its own",
                 keys.join(", ")
             );
             Err((None, why))
@@ -84,7 +94,7 @@ fn nothing(object: &Unpickled, entries: &[(Id, Id)]) -> String {
         {
             return format!("holds no state_dict: `{name}` {why}, expected tensors by name");
         }
-        if there.len() < 12 {
+        if there.len() < MOST_SHOWN {
             there.push(format!("`{name}` ({})", heap.get(*value).what()));
         }
     }

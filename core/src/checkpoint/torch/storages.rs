@@ -17,15 +17,16 @@ pub(super) fn bytes_of(storage: &Storage) -> Result<u64, String> {
 /// Refuses a tensor that looks beyond its storage. Returns its number of elements.
 pub(super) fn check(tensor: &TensorRef) -> Result<u64, String> {
     let (shape, strides) = (&tensor.shape, &tensor.strides);
+    if shape.len() != strides.len() || shape.len() > MAX_DIMS {
+        let (dims, steps) = (shape.len(), strides.len());
+        return Err(format!("not a tensor: {dims} dimensions, {steps} strides"));
+    }
     let describe = || {
         format!(
             "shape {shape:?} with strides {strides:?} and offset {}",
             tensor.offset
         )
     };
-    if shape.len() != strides.len() || shape.len() > MAX_DIMS {
-        return Err(format!("{}: not a tensor", describe()));
-    }
     let size = |n: i64| u64::try_from(n).map_err(|_| format!("{}: a negative number", describe()));
     let mut numel = 1u64;
     let mut last = size(tensor.offset)?;

@@ -171,6 +171,8 @@ impl Config {
                 marks: c.marks(),
                 needs_encoder_logits: c.needs_encoder_logits(),
                 needs_validation: c.needs_validation(),
+                needs_pseudo_unseen: c.needs_pseudo_unseen(),
+                wants_truth: c.wants_truth(),
                 ..Facts::default()
             },
         }

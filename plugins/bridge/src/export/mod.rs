@@ -19,6 +19,8 @@ pub use config::{COMPONENTS, listed};
 pub use dataset::DATASET;
 pub use encoder::{ENCODER, LentEncoder, LentSequences};
 pub use simple::OBJECT;
+#[cfg(test)]
+pub(crate) use simple::Simple;
 
 use crate::collect::quietly;
 use crate::out::{Sink, guard};

@@ -2,7 +2,10 @@
 
 use std::ffi::c_void;
 
-use szar_core::{ClassList, Column, GateEvidence, GzslGate, Result, Scores, SemanticProvider, TextEncoder};
+use szar_core::{
+    ClassList, Column, GateEvidence, GzslGate, OpenEvidence, OracleLabels, Result, Scores, SemanticProvider,
+    TextEncoder,
+};
 use szar_plugin_abi::{self as abi, Args, Object, Out, Status, Str};
 
 use super::{Given, dispatch, drop_boxed};
@@ -53,19 +56,37 @@ fn texts(encoder: &mut dyn TextEncoder, method: &str, args: &Given<'_>, sink: Si
 }
 
 fn gate(gate: &mut dyn GzslGate, method: &str, args: &Given<'_>, sink: Sink<'_>) -> Result<Status> {
-    let (seen, unseen): (Vec<Column>, Vec<Column>) = wire::read("the columns", args.json)?;
+    let (seen, unseen, classes) = match method {
+        "fit_open" => {
+            let open: wire::Open = wire::read("the columns", args.json)?;
+            (open.seen, open.unseen, open.classes)
+        }
+        _ => {
+            let (seen, unseen): (Vec<Column>, Vec<Column>) = wire::read("the columns", args.json)?;
+            let classes = [seen.len(), unseen.len()];
+            (seen, unseen, classes)
+        }
+    };
     let scores = Scores {
         logits: args.tensor("logits")?,
     };
     let encoder_logits = args.optional("encoder_logits")?;
+    let truth = args.optional("truth")?.map(OracleLabels);
     let evidence = GateEvidence {
         scores: &scores,
         seen: &seen,
         unseen: &unseen,
         encoder_logits: encoder_logits.as_ref(),
-        truth: None,
+        truth: truth.as_ref(),
     };
     match method {
+        "fit_open" => {
+            sink.json(&gate.fit_open(&OpenEvidence {
+                evidence,
+                labels: &args.tensor("labels")?,
+                classes,
+            })?)?;
+        }
         "fit" => sink.json(&gate.fit(&evidence)?)?,
         "takes_for_seen" => sink.tensor("seen", gate.takes_for_seen(&evidence)?),
         "unseen_score" => sink.tensor("score", gate.unseen_score(&evidence)?),

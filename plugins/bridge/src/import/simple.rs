@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use szar_core::{ClassList, GateEvidence, GzslGate, Result, SemanticAnchors, SemanticProvider, TextEncoder};
+use szar_core::{
+    ClassList, GateEvidence, GzslGate, OpenEvidence, Result, SemanticAnchors, SemanticProvider, TextEncoder,
+};
 use tch::{Device, Kind, Tensor};
 
 use super::{Asked, Handle, json};
 use crate::collect::Collected;
+use crate::wire;
 
 /// A semantic provider that answers by name.
 #[derive(Debug)]
@@ -101,10 +104,22 @@ impl ForeignGate {
 
     fn ask(&self, method: &str, evidence: &GateEvidence) -> Result<Option<Collected>> {
         let text = json(&(evidence.seen, evidence.unseen))?;
+        self.call(method, &text, evidence, None)
+    }
+
+    fn call(
+        &self,
+        method: &str,
+        text: &str,
+        evidence: &GateEvidence,
+        labels: Option<&Tensor>,
+    ) -> Result<Option<Collected>> {
         let mut tensors = vec![("logits", &evidence.scores.logits)];
         tensors.extend(evidence.encoder_logits.map(|logits| ("encoder_logits", logits)));
+        tensors.extend(evidence.truth.map(|truth| ("truth", &truth.0)));
+        tensors.extend(labels.map(|labels| ("labels", labels)));
         let asked = Asked {
-            json: &text,
+            json: text,
             tensors: &tensors,
             ..Asked::default()
         };
@@ -136,6 +151,18 @@ impl GzslGate for ForeignGate {
         self.handle.json("fit", &answer)
     }
 
+    fn fit_open(&mut self, open: &OpenEvidence) -> Result<BTreeMap<String, f64>> {
+        let evidence = &open.evidence;
+        let text = json(&wire::Open {
+            seen: evidence.seen.to_vec(),
+            unseen: evidence.unseen.to_vec(),
+            classes: open.classes,
+        })?;
+        let answer = self.call("fit_open", &text, evidence, Some(open.labels))?;
+        let answer = answer.ok_or_else(|| self.handle.who.error("fit_open", "has no such method"))?;
+        self.handle.json("fit_open", &answer)
+    }
+
     fn takes_for_seen(&self, evidence: &GateEvidence) -> Result<Tensor> {
         Ok(self.each("takes_for_seen", "seen", evidence)?.to_kind(Kind::Bool))
     }
@@ -154,5 +181,89 @@ impl GzslGate for ForeignGate {
         self.handle
             .who
             .checked("seen_logits", answer.tensor("logits"), want, logits.device())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use szar_core::{Column, OracleLabels, Scores};
+
+    use super::*;
+    use crate::export::{OBJECT, Simple, boxed};
+    use crate::import::Who;
+
+    /// Says what reached it.
+    struct Echo;
+
+    impl GzslGate for Echo {
+        fn fit(&mut self, _: &GateEvidence) -> Result<BTreeMap<String, f64>> {
+            Ok(BTreeMap::new())
+        }
+
+        fn fit_open(&mut self, open: &OpenEvidence) -> Result<BTreeMap<String, f64>> {
+            let sum = open.labels.sum(Kind::Double).double_value(&[]);
+            let [seen, unseen] = open.classes.map(|n| n as f64);
+            let held = open.evidence.unseen[0].0 as f64;
+            let pairs = [
+                ("labels", sum),
+                ("seen", seen),
+                ("unseen", unseen),
+                ("held", held),
+            ];
+            Ok(pairs.map(|(name, value)| (name.to_owned(), value)).into())
+        }
+
+        fn takes_for_seen(&self, evidence: &GateEvidence) -> Result<Tensor> {
+            let truth = evidence
+                .truth
+                .ok_or_else(|| szar_core::Error::Missing("the truth".into()))?;
+            Ok(truth.0.eq(evidence.seen[0].0 as i64))
+        }
+
+        fn unseen_score(&self, evidence: &GateEvidence) -> Result<Tensor> {
+            Ok(evidence.scores.logits.select(1, 0))
+        }
+    }
+
+    #[test]
+    fn held_out_classes_and_true_ones_cross_the_boundary() {
+        let who = Arc::new(Who {
+            plugin: "toy".into(),
+            component: "gate `echo`".into(),
+        });
+        let object = boxed(Simple::Gate(Box::new(Echo)));
+        // SAFETY: the object is of the table's type and ours alone.
+        let handle = unsafe { Handle::new(object, &OBJECT, who) }.unwrap();
+        let mut gate = ForeignGate::new(handle);
+        let scores = Scores {
+            logits: Tensor::zeros([3, 4], (Kind::Float, Device::Cpu)),
+        };
+        let labels = Tensor::from_slice(&[0i64, 3, 3]);
+        let truth = OracleLabels(labels.shallow_clone());
+        let evidence = |truth| GateEvidence {
+            scores: &scores,
+            seen: &[Column(0), Column(1)],
+            unseen: &[Column(3)],
+            encoder_logits: None,
+            truth,
+        };
+        let constants = gate
+            .fit_open(&OpenEvidence {
+                evidence: evidence(None),
+                labels: &labels,
+                classes: [7, 2],
+            })
+            .unwrap();
+        let said: Vec<_> = constants.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+        assert_eq!(
+            said,
+            [("held", 3.0), ("labels", 6.0), ("seen", 7.0), ("unseen", 2.0)]
+        );
+        let taken = gate.takes_for_seen(&evidence(Some(&truth))).unwrap();
+        assert_eq!(szar_core::host::to_i64(&taken).unwrap(), [1, 0, 0]);
+        let error = gate.takes_for_seen(&evidence(None)).unwrap_err().to_string();
+        assert!(error.contains("the truth") && error.contains("toy"), "{error}");
     }
 }

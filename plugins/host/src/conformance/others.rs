@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 use szar_core::testing::{build_context, classes};
 use szar_core::{
-    Column, ComponentInfo, ComponentKind, DatasetConfig, GateConfig, GateEvidence, Result, Scores,
-    SemanticsConfig, TextEncoderConfig,
+    Column, ComponentInfo, ComponentKind, DatasetConfig, GateConfig, GateEvidence, OpenEvidence,
+    OracleLabels, Result, Scores, SemanticsConfig, TextEncoderConfig,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -122,14 +122,25 @@ fn gate(info: &ComponentInfo, options: &Map<String, Value>, trials: &mut Trials)
     };
     let encoder_logits = Tensor::randn([32, 4], (Kind::Float, Device::Cpu)) * 3.0;
     let (seen, unseen) = ([0, 1, 2, 3].map(Column), [4, 5, 6].map(Column));
-    let evidence = GateEvidence {
+    let labels = scores.logits.argmax(1, false);
+    let truth = OracleLabels(labels.shallow_clone());
+    let evidence = || GateEvidence {
         scores: &scores,
         seen: &seen,
         unseen: &unseen,
         encoder_logits: Some(&encoder_logits),
-        truth: None,
+        truth: config.wants_truth().then_some(&truth),
     };
-    trials.note("it is fitted", gate.fit(&evidence).map(|_| ()));
+    let fitted = match config.needs_pseudo_unseen() {
+        None => gate.fit(&evidence()),
+        Some(_) => gate.fit_open(&OpenEvidence {
+            evidence: evidence(),
+            labels: &labels,
+            classes: [seen.len(), unseen.len()],
+        }),
+    };
+    let evidence = evidence();
+    trials.note("it is fitted", fitted.map(|_| ()));
     trials.note(
         "decisions",
         gate.takes_for_seen(&evidence).and_then(|first| {
