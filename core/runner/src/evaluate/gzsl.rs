@@ -2,7 +2,7 @@
 
 use szar_adapters::gates::entropy;
 use szar_core::host::{to_f64, to_i64};
-use szar_core::{Column, GateEvidence, GzslGate, OracleLabels, PromptTower, Result, Scores};
+use szar_core::{ClassList, Column, GateEvidence, GzslGate, OracleLabels, PromptTower, Result, Scores};
 use tch::{Kind, Tensor};
 
 use super::{Gated, Played, Setting, Streaming, argmax, columns};
@@ -24,29 +24,69 @@ pub fn gzsl(
     features: &Features,
     prompts: Option<&dyn PromptTower>,
 ) -> Result<(GzslReport, Vec<Prediction>, Played)> {
+    let played = play(streaming, data, features, prompts)?;
+    let (report, predictions) = judge(gated, data, features, &played)?;
+    Ok((report, predictions, played))
+}
+
+/// The test samples of seen and unseen classes, in the order of the store.
+fn samples(data: &Data) -> Vec<usize> {
+    [data.samples(Part::SeenTest), data.samples(Part::UnseenTest)].concat()
+}
+
+/// The column of the true class of each test sample.
+fn labels(data: &Data, candidates: &ClassList) -> Vec<i64> {
+    let column = |s: &usize| candidates.column(data.class(*s)).map_or(-1, |c| c.0 as i64);
+    samples(data).iter().map(column).collect()
+}
+
+/// Plays the mixed test stream, which no gate has a part in.
+///
+/// # Errors
+/// When a component refuses, or the user stops.
+pub fn play(
+    streaming: &Streaming,
+    data: &Data,
+    features: &Features,
+    prompts: Option<&dyn PromptTower>,
+) -> Result<Played> {
+    let candidates = data.split.all();
+    let mut seen = vec![false; candidates.len()];
+    for column in columns(data.split.seen(), &candidates) {
+        seen[column.0] = true;
+    }
+    let rows = data.rows(Part::SeenTest).start..data.rows(Part::UnseenTest).end;
+    streaming.play(&Setting {
+        name: "gzsl",
+        features: features.rows(&rows),
+        first: rows.start,
+        names: data.names(&samples(data)),
+        candidates: &candidates,
+        seen,
+        labels: labels(data, &candidates),
+        prompts,
+    })
+}
+
+/// Counts what a fitted gate makes of a mixed stream that was played.
+///
+/// # Errors
+/// When the gate refuses.
+pub fn judge(
+    gated: Gated,
+    data: &Data,
+    features: &Features,
+    played: &Played,
+) -> Result<(GzslReport, Vec<Prediction>)> {
     let candidates = data.split.all();
     let gate = gated.gate;
     let seen = columns(data.split.seen(), &candidates);
     let unseen = columns(data.split.unseen(), &candidates);
     let mut is_seen = vec![false; candidates.len()];
     seen.iter().for_each(|c| is_seen[c.0] = true);
-
+    let (samples, labels) = (samples(data), labels(data, &candidates));
     let rows = data.rows(Part::SeenTest).start..data.rows(Part::UnseenTest).end;
-    let samples: Vec<usize> = [data.samples(Part::SeenTest), data.samples(Part::UnseenTest)].concat();
-    let column = |s: &usize| candidates.column(data.class(*s)).map_or(-1, |c| c.0 as i64);
-    let labels: Vec<i64> = samples.iter().map(column).collect();
-    let setting = Setting {
-        name: "gzsl",
-        features: features.rows(&rows),
-        first: rows.start,
-        names: data.names(&samples),
-        candidates: &candidates,
-        seen: is_seen.clone(),
-        labels,
-        prompts,
-    };
-    let played = streaming.play(&setting)?;
-    let (test, labels) = (&setting.features, &setting.labels);
+    let test = features.rows(&rows);
     let index: Vec<i64> = played.order.iter().map(|r| *r as i64).collect();
     let index = Tensor::from_slice(&index).to_device(played.before.device());
     let encoder_logits = test.seen_logits.as_ref().map(|l| l.index_select(0, &index));
@@ -119,7 +159,7 @@ pub fn gzsl(
         }
     };
     let predictions = played.order.iter().enumerate().map(one).collect();
-    Ok((report, predictions, played))
+    Ok((report, predictions))
 }
 
 /// What a gate judges by, besides the scores.

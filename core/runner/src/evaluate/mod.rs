@@ -15,6 +15,8 @@ use tch::Tensor;
 
 pub use gating::{Gated, columns, fit_gate, score, sees_truth};
 pub use gzsl::gzsl;
+#[cfg(test)]
+pub use gzsl::{judge, play};
 pub use saved::Saves;
 pub use stream::{Clock, Played, Setting, Streaming};
 pub use zsl::zsl;

@@ -1,18 +1,19 @@
 //! The part of a run that plays test streams.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use szar_core::config::Evaluation;
 use szar_core::{
-    Aligner, BuildContext, ClassList, EncoderSpec, Error, PromptTower, Result, SemanticAnchors,
-    SemanticProvider, SkeletonEncoder,
+    Aligner, BuildContext, ClassList, EncoderSpec, Error, GateConfig, GzslGate, PromptTower,
+    Result, SemanticAnchors, SemanticProvider, SkeletonEncoder,
 };
 
 use super::Session;
 use crate::data::Data;
 use crate::evaluate::{Clock, Gated, Model, Saves, Streaming, fit_gate, gzsl, sees_truth, stage, zsl};
 use crate::extract::Features;
-use crate::report::{GzslReport, Prediction, ZslReport};
+use crate::report::{GzslReport, HeldOut, Prediction, ZslReport};
 
 /// What is left after training.
 pub(super) struct Trained<'a> {
@@ -36,6 +37,24 @@ pub(super) struct Results {
     pub zsl: Option<ZslReport>,
     pub gzsl: Option<GzslReport>,
     pub predictions: Vec<Prediction>,
+}
+
+/// A gate with its constants, and how they were chosen.
+pub(super) struct Fitted {
+    gate: Box<dyn GzslGate>,
+    constants: BTreeMap<String, f64>,
+    held_out: Option<HeldOut>,
+}
+
+impl Fitted {
+    pub(super) fn gated(&self, config: &dyn GateConfig) -> Gated<'_> {
+        Gated {
+            gate: self.gate.as_ref(),
+            sees_truth: sees_truth(config),
+            constants: self.constants.clone(),
+            held_out: self.held_out.clone(),
+        }
+    }
 }
 
 impl Session<'_> {
@@ -74,35 +93,49 @@ impl Session<'_> {
             results.zsl = Some(report);
         }
         if self.pipeline.evaluate.contains(&Evaluation::Gzsl) {
-            let config = self.pipeline.gate.as_ref();
+            let config = self.pipeline.gate.as_deref();
             let config = config.ok_or_else(|| Error::Missing("a gate for gzsl".into()))?;
-            let mut gate = config.build(&all, &self.ctx)?;
-            let (constants, held_out) = match self.held_out(data)? {
-                Some((need, held)) => {
-                    let (constants, report) = self.fit_open(gate.as_mut(), &need, &held, &trained)?;
-                    (constants, Some(report))
-                }
-                None => {
-                    let validation = config.needs_validation();
-                    (
-                        fit_gate(&streaming.model, gate.as_mut(), data, features, validation)?,
-                        None,
-                    )
-                }
-            };
-            let gated = Gated {
-                gate: gate.as_ref(),
-                sees_truth: sees_truth(config.as_ref()),
-                constants,
-                held_out,
-            };
+            let fitted = self.fitted(config, &streaming.model, &trained)?;
             let prompts = self.prompts(&mut trained.semantics, &all)?;
-            let (report, lines, played) = gzsl(&streaming, gated, data, features, prompts.as_deref())?;
+            let (report, lines, played) = gzsl(
+                &streaming,
+                fitted.gated(config),
+                data,
+                features,
+                prompts.as_deref(),
+            )?;
             self.note_times("gzsl", &played.clock, lines.len());
             results.predictions.extend(lines);
             results.gzsl = Some(report);
         }
         Ok(results)
+    }
+
+    /// A gate with its constants chosen, on validation samples or with seen classes held out.
+    pub(super) fn fitted(
+        &mut self,
+        config: &dyn GateConfig,
+        model: &Model,
+        trained: &Trained,
+    ) -> Result<Fitted> {
+        let (data, features) = (trained.data, trained.features);
+        let mut gate = config.build(&data.split.all(), &self.ctx)?;
+        let (constants, held_out) = match self.held_out(config, data)? {
+            Some((need, held)) => {
+                let (constants, report) = self.fit_open(gate.as_mut(), &need, &held, trained)?;
+                (constants, Some(report))
+            }
+            None => {
+                let validation = config.needs_validation();
+                let constants = fit_gate(model, gate.as_mut(), data, features, validation)?;
+                (constants, None)
+            }
+        };
+        Ok(Fitted {
+            gate,
+            constants,
+            held_out,
+        })
     }
 
     /// The prompts of some classes, where an adapter asks for them.

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
-use szar_core::config::Evaluation;
 use szar_core::{
-    ClassId, Column, Error, GateEvidence, GzslGate, OpenEvidence, PseudoUnseen, Result, Scores, Seed,
+    ClassId, Column, Error, GateConfig, GateEvidence, GzslGate, OpenEvidence, PseudoUnseen, Result, Scores,
+    Seed,
 };
 use tch::Tensor;
 
@@ -26,10 +26,12 @@ impl Session<'_> {
     ///
     /// # Errors
     /// When the split has not that many, or not these.
-    pub(super) fn held_out(&self, data: &Data) -> Result<Option<(PseudoUnseen, Vec<ClassId>)>> {
-        let wanted = self.pipeline.evaluate.contains(&Evaluation::Gzsl);
-        let gate = self.pipeline.gate.as_ref().filter(|_| wanted);
-        let Some((gate, need)) = gate.and_then(|gate| Some((gate, gate.needs_pseudo_unseen()?))) else {
+    pub(super) fn held_out(
+        &self,
+        gate: &dyn GateConfig,
+        data: &Data,
+    ) -> Result<Option<(PseudoUnseen, Vec<ClassId>)>> {
+        let Some(need) = gate.needs_pseudo_unseen() else {
             return Ok(None);
         };
         let held = choose(&need, data, self.ctx.seed)

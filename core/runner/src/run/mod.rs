@@ -10,7 +10,7 @@ mod training;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use szar_core::config::{Pipeline, Resolved};
+use szar_core::config::{Evaluation, Pipeline, Resolved};
 use szar_core::{
     Aligner, BuildContext, Cancel, EncoderSpec, Error, Progress, Requirements, Result, Seed, SemanticAnchors,
     SemanticProvider, SkeletonEncoder,
@@ -248,7 +248,10 @@ impl Session<'_> {
     fn prepare(&mut self, key: String) -> Result<Prepared> {
         let data = self.read()?;
         // What the gate asks for is judged before hours of training.
-        self.held_out(&data)?;
+        let gzsl = self.pipeline.evaluate.contains(&Evaluation::Gzsl);
+        if let Some(gate) = self.pipeline.gate.as_deref().filter(|_| gzsl) {
+            self.held_out(gate, &data)?;
+        }
         let (anchors, semantics) = self.anchors(&data)?;
         let course = Course::of_run(&data);
         let mut encoder = self.build_encoder(&course)?;
