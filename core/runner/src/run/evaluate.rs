@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use szar_core::config::Evaluation;
 use szar_core::{
-    Aligner, BuildContext, ClassList, EncoderSpec, Error, GateConfig, GzslGate, PromptTower,
-    Result, SemanticAnchors, SemanticProvider, SkeletonEncoder,
+    Aligner, BuildContext, ClassList, EncoderSpec, Error, GateConfig, GzslGate, PromptTower, Result,
+    SemanticAnchors, SemanticProvider, SkeletonEncoder,
 };
 
 use super::Session;

@@ -241,4 +241,5 @@ fn every_adapter_goes_on_bit_for_bit() {
     }
 }
 
+mod composability;
 mod gates;

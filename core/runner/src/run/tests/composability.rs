@@ -1,0 +1,351 @@
+//! Every encoder with every aligner, adapter and gate: what the rules allow runs on tiny data, and what they refuse does
+//! not work when it is tried all the same.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use szar_core::config::Stream;
+use szar_core::online::Online;
+use szar_core::registry::for_serde;
+use szar_core::{AdapterConfig, FeatureMap, GateConfig, Granularity, Observation, SampleRef, Scores, Task};
+use tch::{CModule, Device, Kind, Tensor, no_grad};
+
+use super::*;
+use crate::evaluate::{Model, Saves, Streaming, columns, judge, play};
+use crate::matrix::{Choice, Matrix, Part as Of};
+use crate::run::evaluate::Trained as Ready;
+
+const FRAMES: i64 = 12;
+const CHANNELS: i64 = 6;
+
+/// Options that make a component's training short, or point it to files that exist here.
+fn short(name: &str, folder: &Path) -> Value {
+    match name {
+        "st-gcn" => json!({"base_channels": 4, "train": {"epochs": 1}}),
+        "purls" => json!({"epochs": 1, "hidden": 16}),
+        "eszsl" => json!({"gammas": [1.0], "lambdas": [1.0]}),
+        "devise" | "revise" | "jpose" | "neuron" => json!({"epochs": 1}),
+        "smie" => json!({"epochs": 1, "views": 1}),
+        "star" => json!({"epochs": 1, "prompts": 4}),
+        "cada-vae" | "synse" | "sa-dvae" => json!({"cycles": 1, "steps": 4, "latent": 8}),
+        "scople" => json!({"epochs": 1, "text_encoder": {"type": "clip", "model": folder.join("clip")}}),
+        _ => json!({}),
+    }
+}
+
+fn block(choice: &Choice, folder: &Path) -> Value {
+    let mut block = choice.block.clone();
+    let more = short(block["type"].as_str().unwrap_or_default(), folder);
+    if let (Value::Object(block), Value::Object(more)) = (&mut block, more) {
+        block.extend(more);
+    }
+    block
+}
+
+fn config<T: for<'de> serde::Deserialize<'de>>(block: &Value) -> T {
+    serde_json::from_value(for_serde(block.clone())).unwrap_or_else(|e| panic!("{block}: {e}"))
+}
+
+/// A network without training, which gives pooled features or a map.
+fn module(path: &Path, map: bool, joints: i64) {
+    let options = (Kind::Float, Device::Cpu);
+    let weight = Tensor::randn([3, CHANNELS], options);
+    let mut forward = |x: &[Tensor]| {
+        let features = x[0]
+            .permute([0, 2, 3, 1])
+            .matmul(&weight)
+            .relu()
+            .permute([0, 3, 1, 2]);
+        vec![if map {
+            features
+        } else {
+            features.mean_dim([2i64, 3].as_slice(), false, Kind::Float)
+        }]
+    };
+    let input = Tensor::randn([2, 3, FRAMES, joints], options);
+    let traced = CModule::create_by_tracing("Net", "forward", &[input], &mut forward).unwrap();
+    traced.save(path).unwrap();
+}
+
+fn encoder(choice: &Choice, folder: &Path) -> Value {
+    let mut block = block(choice, folder);
+    if block["type"] == "torchscript" {
+        let map = choice.label.contains("map");
+        let path: PathBuf = folder.join(format!("{}.pt", choice.label.replace(' ', "-")));
+        module(&path, map, 25);
+        let own = json!({"module": path, "channels": CHANNELS, "layout": "nctv"});
+        if let (Value::Object(block), Value::Object(own)) = (&mut block, own) {
+            block.extend(own);
+        }
+    }
+    block
+}
+
+fn resolved(folder: &Path, encoder: &Value, aligner: &Value) -> Resolved {
+    let granularities = [
+        Granularity::PURLS_ORDER.to_vec(),
+        vec![Granularity::VERB, Granularity::NOUN],
+    ]
+    .concat();
+    let encoder = format!("encoder={encoder}");
+    let aligner = format!("aligner={aligner}");
+    let texts = format!(
+        "semantics.granularities={}",
+        serde_json::to_string(&granularities).unwrap()
+    );
+    let output = format!("output={}", folder.display());
+    let set = [
+        "dataset.samples_per_class=3",
+        "preprocess.frames=12",
+        "validation.fraction=0.3",
+        "threads=1",
+        "stream.batch=16",
+        "semantics.parts_of_speech=rules",
+        "adapters=[]",
+        &encoder,
+        &aligner,
+        &texts,
+        &output,
+    ];
+    let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/quickstart.yaml");
+    config::load(Path::new(file), &set).unwrap_or_else(|e| panic!("{encoder} {aligner}: {e}"))
+}
+
+/// What was tried.
+#[derive(Debug, Default)]
+struct Tried {
+    ran: usize,
+    refused: usize,
+}
+
+/// One encoder with one aligner, and all adapters and gates.
+struct Bench<'a> {
+    matrix: &'a Matrix,
+    at: [usize; 2],
+    session: Session<'a>,
+    prepared: Prepared,
+}
+
+impl Bench<'_> {
+    fn ready(&self, encodes: bool) -> Ready<'_> {
+        Ready {
+            data: &self.prepared.data,
+            features: &self.prepared.features,
+            anchors: &self.prepared.anchors,
+            aligner: self.prepared.aligner.as_ref(),
+            spec: spec(&self.prepared.features),
+            encoder: self.prepared.encoder.as_ref(),
+            encodes,
+            semantics: None,
+        }
+    }
+
+    fn against(&self, adapter: usize) -> bool {
+        let pairs = [(Of::Encoder, self.at[0]), (Of::Aligner, self.at[1])];
+        pairs
+            .iter()
+            .any(|pair| !self.matrix.against(*pair, (Of::Adapter, adapter)).is_empty())
+    }
+
+    fn all(mut self) -> Tried {
+        let mut tried = Tried::default();
+        let gates: Vec<Box<dyn GateConfig>> = self.matrix.gates.iter().map(|g| config(&g.block)).collect();
+        let mut fitted = BTreeMap::new();
+        for (g, gate) in gates.iter().enumerate() {
+            let model = Model {
+                aligner: self.prepared.aligner.as_ref(),
+                anchors: &self.prepared.anchors,
+            };
+            let ready = Ready {
+                data: &self.prepared.data,
+                features: &self.prepared.features,
+                anchors: &self.prepared.anchors,
+                aligner: self.prepared.aligner.as_ref(),
+                spec: spec(&self.prepared.features),
+                encoder: self.prepared.encoder.as_ref(),
+                encodes: false,
+                semantics: None,
+            };
+            let allowed = self
+                .matrix
+                .against((Of::Encoder, self.at[0]), (Of::Gate, g))
+                .is_empty();
+            let result = self.session.fitted(gate.as_ref(), &model, &ready);
+            let what = format!(
+                "{:?} + {}",
+                self.matrix.encoders[self.at[0]].label, self.matrix.gates[g].label
+            );
+            match result {
+                Ok(gate) if allowed => drop(fitted.insert(g, gate)),
+                Ok(_) => panic!("{what} works, and is refused"),
+                Err(e) if allowed => panic!("{what}: {e}"),
+                Err(e) => assert!(!e.to_string().is_empty(), "{what}"),
+            }
+        }
+        for (a, adapter) in self.matrix.adapters.iter().enumerate() {
+            let what = format!(
+                "{} + {} + {}",
+                self.matrix.encoders[self.at[0]].label, self.matrix.aligners[self.at[1]].label, adapter.label
+            );
+            let adapters: Vec<Box<dyn AdapterConfig>> = vec![config(&adapter.block)];
+            if self.against(a) {
+                assert!(
+                    self.step_alone(adapters[0].as_ref()).is_err(),
+                    "{what} works, and is refused"
+                );
+                tried.refused += gates.len();
+                continue;
+            }
+            let ready = self.ready(adapters[0].requirements().skeletons.is_some());
+            let streaming = Streaming {
+                model: Model {
+                    aligner: ready.aligner,
+                    anchors: ready.anchors,
+                },
+                adapters: &adapters,
+                options: &self.session.pipeline.stream,
+                ctx: &self.session.ctx,
+                layout: std::sync::Arc::clone(&ready.data.dataset.info().layout),
+                spec: ready.spec,
+                skeletons: ready.encodes.then_some((&ready.data.store, ready.encoder)),
+                saves: Saves {
+                    folder: self.session.dir.path(&format!("streams-{a}")),
+                    run: String::new(),
+                    every: SAVE_EVERY,
+                },
+                progress: &Silent,
+                cancel: self.session.options.cancel,
+            };
+            let played =
+                play(&streaming, ready.data, ready.features, None).unwrap_or_else(|e| panic!("{what}: {e}"));
+            let finite = played.last().isfinite().all();
+            assert!(finite.int64_value(&[]) == 1, "{what}: logits that are no numbers");
+            for (g, config) in gates.iter().enumerate() {
+                let Some(gate) = fitted.get(&g) else {
+                    tried.refused += 1;
+                    continue;
+                };
+                let gated = gate.gated(config.as_ref());
+                let (report, _) = judge(gated, ready.data, ready.features, &played)
+                    .unwrap_or_else(|e| panic!("{what} + {}: {e}", self.matrix.gates[g].label));
+                let after = report.after.unwrap_or(report.before).top1;
+                assert!((0.0..=100.0).contains(&after.harmonic_mean), "{what}");
+                tried.ran += 1;
+            }
+        }
+        tried
+    }
+
+    /// Two steps of an adapter with this encoder and aligner, whatever the rules say.
+    fn step_alone(&self, adapter: &dyn AdapterConfig) -> Result<()> {
+        let ready = self.ready(false);
+        let candidates = ready.data.split.all();
+        let anchors = ready.anchors.for_classes(&candidates)?;
+        let mut seen = vec![false; candidates.len()];
+        for column in columns(ready.data.split.seen(), &candidates) {
+            seen[column.0] = true;
+        }
+        let task = Task {
+            seen,
+            anchors: anchors.with_values(anchors.values.shallow_clone())?,
+            candidates,
+            features: ready.spec,
+            layout: std::sync::Arc::clone(&ready.data.dataset.info().layout),
+            device: self.session.ctx.device,
+            seed: Seed(1),
+            streams: 1,
+            expected: 32,
+        };
+        let mut online = Online::begin(adapter, &self.session.ctx, &task)?;
+        for step in 0..2u64 {
+            let features = FeatureMap::new(ready.features.map.values.narrow(0, step as i64 * 16, 16))?;
+            let scores: Scores = no_grad(|| ready.aligner.score(&features, &task.anchors))?;
+            let samples = SampleRef::run(step * 16, 16);
+            let _ = online.step(&Observation::new(&features, &scores, &samples), ready.aligner)?;
+        }
+        Ok(())
+    }
+}
+
+/// The aligner that is refused with this encoder, built and asked all the same.
+fn refused_pair(folder: &Path, encoder: &Value, aligner: &Value) -> Result<()> {
+    let eszsl = json!({"type": "eszsl", "gammas": [1.0], "lambdas": [1.0]});
+    let resolved = resolved(folder, encoder, &eszsl);
+    let out = folder.join("pair");
+    let dir = RunDir::open(&out, &resolved, true)?;
+    let never = Cancel::default();
+    let options = options(&out, &Silent, &never);
+    let mut session = session(&resolved, &options, &dir);
+    let prepared = session.prepare(String::new())?;
+    let config: Box<dyn szar_core::AlignerConfig> = config(aligner);
+    let ctx = session.ctx.clone();
+    let anchors = &prepared.anchors;
+    let built = config.build(
+        &spec(&prepared.features),
+        &anchors.granularities,
+        anchors.width(),
+        &ctx,
+    )?;
+    built.score(&prepared.features.map, anchors).map(|_| ())
+}
+
+fn session<'a>(resolved: &'a Resolved, options: &'a RunOptions<'a>, dir: &'a RunDir) -> Session<'a> {
+    Session {
+        resolved,
+        pipeline: &resolved.pipeline,
+        options,
+        dir,
+        ctx: BuildContext {
+            device: Device::Cpu,
+            seed: Seed(resolved.pipeline.seed),
+            cache: cache_dir(),
+        },
+        stages: Vec::new(),
+    }
+}
+
+#[test]
+fn every_combination_runs_or_is_rightly_refused() {
+    tch::set_num_threads(1);
+    let matrix = Matrix::of_registered("ntu25", FRAMES).unwrap();
+    assert!(Stream::default().batch >= 16);
+    let folder = tempfile::tempdir().unwrap();
+    let never = Cancel::default();
+    let mut total = Tried::default();
+    for (e, choice) in matrix.encoders.iter().enumerate() {
+        let encoder = encoder(choice, folder.path());
+        for (l, aligner) in matrix.aligners.iter().enumerate() {
+            let aligner = block(aligner, folder.path());
+            let what = format!("{} + {}", choice.label, matrix.aligners[l].label);
+            if !matrix.against((Of::Encoder, e), (Of::Aligner, l)).is_empty() {
+                assert!(
+                    refused_pair(folder.path(), &encoder, &aligner).is_err(),
+                    "{what} works, and is refused"
+                );
+                total.refused += matrix.adapters.len() * matrix.gates.len();
+                continue;
+            }
+            let resolved = resolved(folder.path(), &encoder, &aligner);
+            let out = folder.path().join(format!("{e}-{l}"));
+            let dir = RunDir::open(&out, &resolved, true).unwrap();
+            let options = options(&out, &Silent, &never);
+            let mut session = session(&resolved, &options, &dir);
+            let prepared = session
+                .prepare(String::new())
+                .unwrap_or_else(|e| panic!("{what}: {e}"));
+            let tried = Bench {
+                matrix: &matrix,
+                at: [e, l],
+                session,
+                prepared,
+            }
+            .all();
+            total.ran += tried.ran;
+            total.refused += tried.refused;
+        }
+    }
+    assert_eq!(total.ran, matrix.valid(), "{total:?}");
+    assert_eq!(total.ran + total.refused, matrix.cells.len(), "{total:?}");
+}
