@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 use szar_core::{
-    ClassId, Column, Error, GateConfig, GateEvidence, GzslGate, OpenEvidence, PseudoUnseen, Result, Scores,
-    Seed,
+    ClassId, Error, GateConfig, GateEvidence, GzslGate, OpenEvidence, PseudoUnseen, Result, Seed,
 };
 use tch::Tensor;
 
 use super::Session;
 use super::evaluate::Trained;
 use super::training::Course;
-use crate::data::{Data, Part};
+use crate::data::{Data, Part, TrainingData};
 use crate::evaluate::{Model, columns, score};
 use crate::extract::Features;
 use crate::report::HeldOut;
@@ -34,8 +33,14 @@ impl Session<'_> {
         let Some(need) = gate.needs_pseudo_unseen() else {
             return Ok(None);
         };
-        let held = choose(&need, data, self.ctx.seed)
-            .map_err(|e| e.context(format!("gate `{}`", gate.typetag_name())))?;
+        let name = || format!("gate `{}`", gate.typetag_name());
+        let held = choose(&need, data, self.ctx.seed).map_err(|e| e.context(name()))?;
+        if TrainingData::without(data, &held)?.validation().is_empty() {
+            return Err(Error::Input(format!(
+                "{}: no validation sample of the classes that are not held out is left; take a larger `validation.fraction`",
+                name()
+            )));
+        }
         Ok(Some((need, held)))
     }
 
@@ -69,8 +74,8 @@ impl Session<'_> {
             anchors: trained.anchors,
         };
         let judged = features.at(&rows);
-        let scores: Scores = score(&model, &judged.map, &candidates, &labels)?;
-        let seen: Vec<Column> = columns(course.data.classes(), &candidates);
+        let scores = score(&model, &judged.map, &candidates, &labels)?;
+        let seen = columns(course.data.classes(), &candidates);
         let unseen = columns(course.data.split().unseen(), &candidates);
         let constants = gate.fit_open(&OpenEvidence {
             evidence: GateEvidence {

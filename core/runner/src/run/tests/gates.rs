@@ -131,16 +131,12 @@ fn given_classes_are_held_out_and_the_encoder_is_kept_when_asked() {
     assert_eq!(held.classes, names);
 }
 
+/// What was trained is taken over from the shared store: libtorch's generator is one for all tests of the process.
 #[test]
 fn the_gates_training_goes_on_where_it_was_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let never = Cancel::default();
-    // Two folders of output, so that nothing is shared.
-    let (one, two) = (folder.path().join("a"), folder.path().join("b"));
-    let gate = "{type: seen-unseen-classifier}";
-    let whole = one.join("run");
-    go(&gated(&one, gate), &whole).unwrap();
-    let (resolved, out) = (gated(&two, gate), two.join("run"));
+    let resolved = gated(folder.path(), "{type: seen-unseen-classifier}");
+    let out = folder.path().join("stopped");
     let listen = StopAt::new("gate: features", 1);
     let stopped = run(&resolved, &options(&out, &listen, &listen.cancel));
     assert!(matches!(stopped.unwrap_err(), Error::Cancelled));
@@ -149,15 +145,28 @@ fn the_gates_training_goes_on_where_it_was_stopped() {
         stages.iter().filter(|s| s.starts_with("gate: ")).count() >= 2,
         "{stages:?}"
     );
-    assert!(out.join("gate-encoder.safetensors").exists());
-    run(&resolved, &options(&out, &Silent, &never)).unwrap();
-    let same = |out: &Path| {
-        let (mut report, lines) = left(out);
-        // Where the two were written to is no result.
-        report.as_object_mut().unwrap().remove("provenance");
-        (report, lines)
-    };
-    assert_eq!(same(&out), same(&whole));
+    let kept = out.join("gate-encoder.safetensors");
+    let before = std::fs::read(&kept).unwrap();
+    // What is shared is gone: the run goes on from its own folder.
+    std::fs::remove_dir_all(folder.path().join(".trained")).unwrap();
+    let report = go(&resolved, &out).unwrap();
+    let done = [
+        ("encoder training", true),
+        ("aligner training", true),
+        ("gate: encoder training", true),
+        ("gate: aligner training", false),
+    ];
+    assert_eq!(trainings(&report), done);
+    assert_eq!(std::fs::read(&kept).unwrap(), before);
+    // Once more from the parts of that run: the report is the same.
+    let again = folder.path().join("again");
+    std::fs::create_dir(&again).unwrap();
+    for part in ["encoder", "aligner", "gate-encoder", "gate-aligner"] {
+        let name = format!("{part}.safetensors");
+        std::fs::copy(out.join(&name), again.join(&name)).unwrap();
+    }
+    go(&resolved, &again).unwrap();
+    assert_eq!(left(&again), left(&out));
 }
 
 #[test]
@@ -176,6 +185,14 @@ fn what_cannot_be_held_out_is_refused_before_anything_is_trained() {
         many.contains("1000 are to be held out") && many.contains("hint"),
         "{many}"
     );
+    let never = Cancel::default();
+    let few = gated(folder.path(), "{type: calibrated-stacking}");
+    let few = few.to_yaml().unwrap().replace("fraction: 0.3", "fraction: 0.001");
+    let file = folder.path().join("few.yaml");
+    std::fs::write(&file, few).unwrap();
+    let few = config::load(&file, &[]).unwrap();
+    let error = run(&few, &options(&folder.path().join("few"), &Silent, &never)).unwrap_err();
+    assert!(error.to_string().contains("validation.fraction"), "{error}");
     let unknown = refused("{type: calibrated-stacking, pseudo_unseen: {classes: [no such motion]}}");
     assert!(unknown.contains("unknown class `no such motion`"), "{unknown}");
 }
