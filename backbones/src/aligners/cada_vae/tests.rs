@@ -41,16 +41,21 @@ fn latent(similarity: Similarity) -> CadaVaeConfig {
 fn unseen_classes_are_recognised_through_their_texts() {
     let config = CadaVaeConfig {
         with: vec![Granularity::LABEL],
-        steps: Some(200),
-        cycles: 5,
+        steps: Some(150),
+        cycles: 4,
+        classifier: ClassifierConfig {
+            validation_steps: 50,
+            ..ClassifierConfig::default()
+        },
         ..CadaVaeConfig::default()
     };
-    learns(&world(), &config, 0.6);
-    let config = CadaVaeConfig {
-        scoring: Scoring::Latent,
-        ..config
-    };
-    learns(&world(), &config, 0.6);
+    let others =
+        [Similarity::Cosine, Similarity::Distance, Similarity::Dot].map(|similarity| CadaVaeConfig {
+            scoring: Scoring::Latent,
+            similarity,
+            ..config.clone()
+        });
+    learns(&world(), &config, &others.each_ref().map(|c| c as _), 0.6);
 }
 
 #[test]

@@ -308,7 +308,7 @@ pub(super) fn fit(model: &Vae<SaDvae>, samples: &Samples, ctx: &mut FitContext) 
                 batch,
                 drop_last: false,
             },
-            |steps| Sampling::StepNoise { batch, steps },
+            |steps| Sampling::Draws { batch, steps },
         ),
         lr: config.learning_rate(),
         rate: Rate::Constant,

@@ -35,16 +35,20 @@ fn small() -> SaDvaeConfig {
 #[test]
 fn unseen_classes_are_recognised_through_their_texts() {
     let config = SaDvaeConfig {
-        steps: Some(200),
-        cycles: 5,
+        steps: Some(150),
+        cycles: 4,
+        classifier: ClassifierConfig {
+            validation_steps: 50,
+            ..ClassifierConfig::default()
+        },
         ..SaDvaeConfig::default()
     };
-    learns(&world(), &config, 0.6);
-    let config = SaDvaeConfig {
+    let others = [Similarity::Cosine, Similarity::Distance, Similarity::Dot].map(|similarity| SaDvaeConfig {
         scoring: Scoring::Latent,
-        ..config
-    };
-    learns(&world(), &config, 0.6);
+        similarity,
+        ..config.clone()
+    });
+    learns(&world(), &config, &others.each_ref().map(|c| c as _), 0.6);
 }
 
 #[test]
