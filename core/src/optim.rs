@@ -108,6 +108,17 @@ impl Optimiser {
         });
     }
 
+    /// As [`Self::step`], with gradients that were worked out without a graph, one for each parameter in the order of the names.
+    pub fn step_with(&mut self, gradients: &[Tensor], lr: f64) {
+        self.steps += 1;
+        let (steps, decay) = (self.steps, self.weight_decay);
+        no_grad(|| {
+            for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
+                update(self.rule, slot, gradient.shallow_clone(), lr, decay, steps);
+            }
+        });
+    }
+
     /// The optimiser's own state by name, sharing memory.
     pub fn state(&self) -> NamedTensors {
         let mut state = NamedTensors::new();
