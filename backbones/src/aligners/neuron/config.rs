@@ -44,8 +44,8 @@ impl Fusion {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// The eight texts of body parts and phases; 16 prototypes, scale 10; Adam at 1e-3, tenfold less from epoch 14 and
-    /// again from 18, batch 64, 20 epochs: for sets of a few thousand samples on a CPU (ours).
+    /// The eight texts of body parts and phases; 16 prototypes, scale 10; Adam at 1e-3, tenfold less from epoch 10 and
+    /// again from 13, batch 64, 15 epochs: for sets of a few thousand samples on a CPU (ours).
     #[default]
     Small,
     /// Ten texts a round, `coarse.1` to `coarse.10`, `medium.*`, `fine.*`, and `first.*`, `second.*`, `third.*` for the
@@ -142,11 +142,11 @@ impl NeuronConfig {
 
     pub(super) fn course(&self) -> Course {
         let (descent, lr, decay, epochs) = match self.preset {
-            Preset::Small => (Descent::Adam, 1e-3, 0.0, 20),
+            Preset::Small => (Descent::Adam, 1e-3, 0.0, 15),
             Preset::Paper | Preset::PaperPku => (Descent::Sgd, 0.1, 5e-4, 30),
         };
         let milestones = match self.preset {
-            Preset::Small => [14, 18],
+            Preset::Small => [10, 13],
             Preset::Paper => [4, 20],
             Preset::PaperPku => [8, 20],
         };

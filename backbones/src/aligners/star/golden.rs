@@ -176,11 +176,10 @@ fn forward(case: &Case, official: &Official) -> Result<NamedTensors> {
     Ok(out)
 }
 
-/// `[B, parts, n]`: the mapped texts of the samples' own classes.
+/// `[B, parts, n]`: the mapped texts of the samples' own classes, without the prompts of the classes.
 fn own_texts(official: &Official, labels: &Tensor) -> Tensor {
-    let texts = official
-        .network
-        .part_texts(&official.part_text, &official.class_prompts);
+    let nothing: Vec<_> = official.class_prompts.iter().map(Tensor::zeros_like).collect();
+    let texts = official.network.part_texts(&official.part_text, &nothing);
     texts.index_select(1, labels).transpose(0, 1)
 }
 
