@@ -9,8 +9,8 @@
 //!
 //! A text's granularity is its key. `index` is checked against the class's number where it is given; `concept` and
 //! `comment` are for people. Any other key is a text, a group of texts, or a list, whose texts are `key_1`, `key_2` and
-//! so on. A `noun` of `null` says that the class's name has none. A key beside the classes that begins with `$` says
-//! where the file comes from.
+//! so on. A `noun` of `null` says that the class's name has none. A key beside the classes that begins with `$` holds
+//! an object of notes, such as where the file comes from.
 
 use std::path::{Path, PathBuf};
 

@@ -307,6 +307,128 @@ fn options_survive_json_with_their_text_encoder() {
     assert_eq!(back.granularities().len(), 8);
 }
 
+/// The texts of the two classes for these granularities.
+fn texts(config: &DescriptionsConfig, granularities: &[Granularity]) -> Result<Vec<String>> {
+    let config = DescriptionsConfig {
+        granularities: granularities.to_vec(),
+        ..config.clone()
+    };
+    Texts::open(&config)?.of(&classes())
+}
+
+const OF_THE_NAME: [Granularity; 3] = [Granularity::LABEL, Granularity::VERB, Granularity::NOUN];
+
+#[test]
+fn names_verbs_and_nouns_come_from_the_entry_then_a_file_then_the_rules() {
+    let bench = Bench::new();
+    let mut config = bench.config();
+    assert_eq!(texts(&config, &[Granularity::LABEL]).unwrap(), ["walk", "wave"]);
+    let error = texts(&config, &OF_THE_NAME).unwrap_err().to_string();
+    let both = error.contains("class `walk`: has no text `verb`")
+        && error.contains("`parts_of_speech: {file: ...}`")
+        && error.contains("`parts_of_speech: rules`");
+    assert!(both, "{error}");
+
+    config.parts_of_speech = Some(PartsOfSpeech::Rules);
+    let found = texts(&config, &OF_THE_NAME).unwrap();
+    assert_eq!(found, ["walk", "walk", "#", "wave", "wave", "#"]);
+    config.no_noun = "someone".into();
+    assert_eq!(
+        texts(&config, &[Granularity::NOUN]).unwrap(),
+        ["someone", "someone"]
+    );
+
+    let words = r##"{"walk": {"verb": "go", "noun": "way"}, "wave": {"verb": "swing", "noun": "#"}}"##;
+    fs::write(bench.at("words.json"), words).unwrap();
+    config.parts_of_speech = Some(PartsOfSpeech::File(bench.at("words.json").into()));
+    let found = texts(&config, &OF_THE_NAME).unwrap();
+    assert_eq!(found, ["walk", "go", "way", "wave", "swing", "someone"]);
+
+    // What the entry says itself counts, even that there is no noun.
+    let own = TWO.replace(
+        "\"index\": 0,",
+        "\"index\": 0, \"verb\": \"step\", \"noun\": null, \"label\": \"walking\",",
+    );
+    fs::write(bench.at("two.json"), own).unwrap();
+    let found = texts(&config, &OF_THE_NAME).unwrap();
+    assert_eq!(found, ["walking", "step", "someone", "wave", "swing", "someone"]);
+}
+
+#[test]
+fn names_alone_need_no_file_of_descriptions() {
+    let bench = Bench::new();
+    let mut config = bench.config();
+    config.file = FilePath::default();
+    config.granularities = OF_THE_NAME.to_vec();
+    let fields = |config: &DescriptionsConfig| {
+        let mut problems = Problems::new();
+        config.validate(&mut problems);
+        problems.iter().map(|p| p.field.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(fields(&config), ["file"]);
+    config.parts_of_speech = Some(PartsOfSpeech::Rules);
+    assert_eq!(fields(&config), [""; 0]);
+    assert_eq!(bench.anchors(&config).unwrap().values.size(), [2, 3, 12]);
+    assert_eq!(config.marks().len(), 1);
+    config.granularities = vec![Granularity::LABEL];
+    assert!(config.marks().is_empty());
+    config.no_noun = " ".into();
+    config.parts_of_speech = Some(PartsOfSpeech::File(FilePath::default()));
+    assert_eq!(fields(&config), ["parts_of_speech", "no_noun"]);
+}
+
+#[test]
+fn a_name_that_the_rules_cannot_split_says_what_to_write() {
+    let bench = Bench::new();
+    let config = DescriptionsConfig {
+        file: FilePath::default(),
+        granularities: vec![Granularity::VERB],
+        parts_of_speech: Some(PartsOfSpeech::Rules),
+        ..bench.config()
+    };
+    let yoga = ClassList::numbered(["yoga"]).unwrap();
+    let error = Texts::open(&config).unwrap().of(&yoga).unwrap_err().to_string();
+    let whole = "find no verb in the class name `yoga`";
+    assert!(
+        error.contains(whole) && error.contains("{\"yoga\": {\"verb\": ..."),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_options_of_words_survive_json() {
+    let bench = Bench::new();
+    for words in [
+        PartsOfSpeech::Rules,
+        PartsOfSpeech::File(bench.at("w.json").into()),
+    ] {
+        let config = DescriptionsConfig {
+            parts_of_speech: Some(words),
+            ..bench.config()
+        };
+        let config: Box<dyn SemanticsConfig> = Box::new(config);
+        let text = serde_json::to_string(&config).unwrap();
+        let back: Box<dyn SemanticsConfig> = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&back).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_list_of_texts_is_numbered() {
+    let bench = Bench::new();
+    let listed = TWO.replace("\"index\": 0,", "\"fine\": [\"a\", \"the hand\"],");
+    let listed = listed.replace("\"index\": 4,", "\"fine\": [\"walk\", \"waves\"],");
+    fs::write(
+        bench.at("two.json"),
+        listed.replacen('{', "{\"$generated\": {\"model\": \"m\"},", 1),
+    )
+    .unwrap();
+    let second = Granularity("fine_2".into());
+    assert_eq!(texts(&bench.config(), &[second]).unwrap(), ["the hand", "waves"]);
+    let error = texts(&bench.config(), &[Granularity("fine_3".into())]).unwrap_err();
+    assert!(error.to_string().contains("has no text `fine_3`"), "{error}");
+}
+
 /// The provider of the quick start, on files of this repository alone, and its classes.
 fn quick_start() -> (DescriptionsConfig, ClassList) {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");

@@ -5,8 +5,8 @@
 //!  "reading":     {"verb": "read",  "noun": null}}
 //! ```
 //!
-//! A noun that is absent, `null`, empty or `#` is none. `index` and `comment` are for people, and so is a key that
-//! begins with `$`.
+//! A noun that is absent, `null`, empty or `#` is none. `index` and `comment` are for people, and so is an object whose
+//! key begins with `$`.
 
 use std::path::{Path, PathBuf};
 
