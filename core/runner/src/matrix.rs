@@ -13,7 +13,7 @@ use szar_core::{
 };
 
 /// Options that change what a component offers or needs, shown in rows of their own.
-const SETTINGS: [(ComponentKind, &str, &str, &str); 5] = [
+const SETTINGS: [(ComponentKind, &str, &str, &str); 11] = [
     (ComponentKind::Encoder, "torchscript", "pooled", "{}"),
     (
         ComponentKind::Encoder,
@@ -38,6 +38,27 @@ const SETTINGS: [(ComponentKind, &str, &str, &str); 5] = [
         "purls",
         "global",
         r#"{"partition": "global"}"#,
+    ),
+    (ComponentKind::Aligner, "cada-vae", "", "{}"),
+    (
+        ComponentKind::Aligner,
+        "cada-vae",
+        "latent",
+        r#"{"scoring": "latent"}"#,
+    ),
+    (ComponentKind::Aligner, "sa-dvae", "", "{}"),
+    (
+        ComponentKind::Aligner,
+        "sa-dvae",
+        "latent",
+        r#"{"scoring": "latent"}"#,
+    ),
+    (ComponentKind::Aligner, "synse", "", "{}"),
+    (
+        ComponentKind::Aligner,
+        "synse",
+        "latent",
+        r#"{"scoring": "latent"}"#,
     ),
 ];
 
