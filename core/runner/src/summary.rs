@@ -151,14 +151,14 @@ fn gzsl_table(out: &mut String, gzsl: &GzslReport) {
         add(format!("after {}", chain(&gzsl.adapters)), after);
     }
     align(&mut rows, 1..7);
-    let constants: Vec<String> = gzsl.gate.iter().map(|(k, v)| format!("{k} {v:.4}")).collect();
+    let mut facts: Vec<String> = gzsl.gate.iter().map(|(k, v)| format!("{k} {v:.4}")).collect();
+    facts.push(format!("AUC {:.1}%", gzsl.gate_auc));
     let _ = writeln!(out, "\n{rows}");
     let [seen, unseen] = gzsl.taken_for_seen;
     let _ = writeln!(
         out,
-        "gate      {}; AUC {:.1}%; takes {seen:.0}% of seen and {unseen:.0}% of unseen samples for seen",
-        constants.join(", "),
-        gzsl.gate_auc
+        "gate      {}; takes {seen:.0}% of seen and {unseen:.0}% of unseen samples for seen",
+        facts.join(", ")
     );
     if let Some(held) = &gzsl.held_out {
         let encoder = if held.encoder_retrained {
