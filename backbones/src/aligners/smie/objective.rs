@@ -41,14 +41,18 @@ pub(super) fn losses(
     labels: &Tensor,
     constants: &Constants,
 ) -> Losses {
+    let batch = features.size()[0];
     let texts = pick(labels, text.size()[0]).mm(&net.of_texts(text));
-    let parts = net.of_features(features);
-    let mut sums = vec![
-        &parts + &texts,
-        parts.roll([-1i64].as_slice(), [0i64].as_slice()) + &texts,
-    ];
-    sums.extend(masked.map(|masked| net.of_features(masked) + &texts));
-    let judged = net.judge(Tensor::cat(&sums, 0)).split(features.size()[0], 0);
+    // One product for all features, since the gradient of each is a weight's size.
+    let parts = match masked {
+        None => net.of_features(features),
+        Some(masked) => net.of_features(&Tensor::cat(&[features, masked], 0)),
+    };
+    let parts = parts.split(batch, 0);
+    let next = parts[0].roll([-1i64].as_slice(), [0i64].as_slice());
+    let pairs = [&parts[0], &next].into_iter().chain(&parts[1..]);
+    let sums: Vec<Tensor> = pairs.map(|part| part + &texts).collect();
+    let judged = net.judge(Tensor::cat(&sums, 0)).split(batch, 0);
     let matching = |t: &Tensor| t.log_sigmoid().mean(Kind::Float);
     let mismatched = judged[1].softplus().mean(Kind::Float);
     let whole = matching(&judged[0]) - &mismatched;
