@@ -26,6 +26,7 @@ fn the_list_of_components_is_pinned() {
         "aligner eszsl",
         "aligner neuron",
         "aligner purls",
+        "aligner scople",
         "aligner star",
         "adapter adanpc",
         "adapter balance",

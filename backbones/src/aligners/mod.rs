@@ -4,5 +4,6 @@ pub mod eszsl;
 mod maps;
 pub mod neuron;
 pub mod purls;
+pub mod scople;
 pub mod star;
 pub mod training;

@@ -92,7 +92,7 @@ fn vocabulary() -> serde_json::Value {
 }
 
 /// A folder written twice with one seed is the same.
-fn tiny_model(folder: &Path, seed: u64) {
+pub(crate) fn tiny_model(folder: &Path, seed: u64) {
     fs::create_dir_all(folder).unwrap();
     let state = random_state(&config(), seed);
     checkpoint::save(&folder.join("model.safetensors"), &state, &[]).unwrap();
