@@ -190,6 +190,28 @@ fn a_text_ends_at_the_first_end_token_or_at_the_largest_id() {
 }
 
 #[test]
+fn layer_by_layer_with_a_common_beginning_gives_the_same_texts() {
+    let tower = tower(config());
+    let ids = Tensor::from_slice2(&[
+        [START, 5, 6, 1, 2, END],
+        [START, 5, 6, 3, END, END],
+        [START, 5, 6, END, END, END],
+    ]);
+    let (embeddings, ends) = (tower.embed(&ids).unwrap(), tower.ends(&ids).unwrap());
+    let head = embeddings.get(0).narrow(0, 0, 3);
+    let mut states = tower.begin(&head, &embeddings.narrow(1, 3, 3)).unwrap();
+    for layer in 0..2 {
+        states = tower.pass(layer, &states).unwrap();
+    }
+    let stepped = tower.finish(&states, &(&ends - 3)).unwrap();
+    assert!(close(&stepped, &tower.texts(&embeddings, &ends).unwrap()));
+    let error = tower.attend(2, &states).unwrap_err().to_string();
+    assert_eq!(error, "the text transformer has 2 layers, got number 2");
+    let long = tower.embed(&ids.repeat([1, 6])).unwrap();
+    assert!(tower.begin(&head, &long).is_err());
+}
+
+#[test]
 fn the_short_way_to_a_text_is_the_long_one() {
     let tower = tower(config());
     let ids = Tensor::from_slice2(&[[START, 1, 2, END], [START, 3, END, END]]);
