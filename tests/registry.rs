@@ -31,6 +31,7 @@ fn the_list_of_components_is_pinned() {
         "aligner purls",
         "aligner revise",
         "aligner sa-dvae",
+        "aligner scople",
         "aligner smie",
         "aligner star",
         "aligner synse",

@@ -10,6 +10,7 @@ mod pooled;
 pub mod purls;
 pub mod revise;
 pub mod sa_dvae;
+pub mod scople;
 pub mod smie;
 pub mod star;
 pub mod synse;

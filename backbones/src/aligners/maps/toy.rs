@@ -29,16 +29,12 @@ pub fn random(name: &str, size: &[i64]) -> Tensor {
     Tensor::from_slice(&values).view(size)
 }
 
-/// Classes of three hidden numbers, which texts and features both show.
+/// Classes of a few hidden numbers, which texts and features both show.
 pub struct Toy {
-    /// `[C, 3]`.
+    /// `[C, k]`.
     hidden: Tensor,
     /// Of all classes.
     pub anchors: SemanticAnchors,
-}
-
-fn names() -> ClassList {
-    classes((SEEN + UNSEEN) as usize)
 }
 
 impl Toy {
@@ -48,15 +44,20 @@ impl Toy {
     }
 
     pub fn with_texts(texts: &[Granularity]) -> Self {
-        let hidden = random("hidden", &[SEEN + UNSEEN, 3]);
-        let count = texts.len() as i64;
-        let shared = random("text", &[3, 1, WIDTH]);
-        let own = random("texts", &[3, count, WIDTH]) * 0.2;
+        let names = classes((SEEN + UNSEEN) as usize);
+        Self::of(random("hidden", &[SEEN + UNSEEN, 3]), names, texts)
+    }
+
+    /// Classes with these hidden numbers `[C, k]`.
+    pub fn of(hidden: Tensor, names: ClassList, texts: &[Granularity]) -> Self {
+        let (count, hidden_count) = (texts.len() as i64, hidden.size()[1]);
+        let shared = random("text", &[hidden_count, 1, WIDTH]);
+        let own = random("texts", &[hidden_count, count, WIDTH]) * 0.2;
         let values = hidden.mm(&(shared + own).flatten(1, 2));
         let values = values.view([-1, count, WIDTH]);
         Self {
             hidden,
-            anchors: SemanticAnchors::new(values, texts.to_vec(), names()).unwrap(),
+            anchors: SemanticAnchors::new(values, texts.to_vec(), names).unwrap(),
         }
     }
 
@@ -64,7 +65,7 @@ impl Toy {
     pub fn maps(&self, name: &str, labels: &[i64]) -> FeatureMap {
         let hidden = self.hidden.index_select(0, &Tensor::from_slice(labels));
         let clean = hidden
-            .mm(&random("map", &[3, SPEC.channels]))
+            .mm(&random("map", &[self.hidden.size()[1], SPEC.channels]))
             .unsqueeze(-1)
             .unsqueeze(-1);
         let size = [labels.len() as i64, SPEC.channels, SPEC.frames, SPEC.joints];
@@ -74,7 +75,13 @@ impl Toy {
     fn set(&self, name: &str, count: i64) -> SeenSet {
         let labels: Vec<i64> = (0..count).map(|i| i % SEEN).collect();
         let ids = |from: i64, to: i64| (from..to).map(ClassId).collect::<Vec<_>>();
-        let split = ClassSplit::new("toy", &names(), &ids(0, SEEN), &ids(SEEN, SEEN + UNSEEN)).unwrap();
+        let split = ClassSplit::new(
+            "toy",
+            &self.anchors.classes,
+            &ids(0, SEEN),
+            &ids(SEEN, SEEN + UNSEEN),
+        )
+        .unwrap();
         let of: Vec<_> = labels.iter().map(|l| ClassId(*l)).collect();
         SeenSet {
             features: self.maps(name, &labels),
@@ -92,7 +99,8 @@ impl Toy {
 
     pub fn anchors_of(&self, range: std::ops::Range<i64>) -> SemanticAnchors {
         let ids: Vec<_> = range.map(ClassId).collect();
-        self.anchors.for_classes(&names().subset(&ids).unwrap()).unwrap()
+        let some = self.anchors.classes.subset(&ids).unwrap();
+        self.anchors.for_classes(&some).unwrap()
     }
 
     pub fn seen_anchors(&self) -> SemanticAnchors {

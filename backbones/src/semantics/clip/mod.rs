@@ -10,6 +10,7 @@
 
 pub mod config;
 pub mod prompt;
+pub mod steps;
 pub mod tokens;
 pub mod tower;
 
@@ -162,6 +163,16 @@ impl Clip {
         PromptTower::new(self.tower()?, &ids, n_ctx as i64)
     }
 
+    /// Token ids `[n, L]` i64 of texts, on the CPU; rows are filled up with their last token.
+    ///
+    /// # Errors
+    /// When a text cannot be tokenised.
+    pub fn ids(&self, texts: &[String]) -> Result<Tensor> {
+        let rows = texts.iter().map(|text| self.tokens.ids(text));
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        Ok(padded(&rows.iter().collect::<Vec<_>>()))
+    }
+
     /// `[n, d]` f32 on the encoder's device.
     fn forward(&self, network: &ClipText, rows: &[&Vec<i64>]) -> Result<Tensor> {
         let ids = padded(rows).to_device(self.device);
@@ -267,4 +278,4 @@ fn padded(rows: &[&Vec<i64>]) -> Tensor {
 
 mod golden;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -92,7 +92,7 @@ fn vocabulary() -> serde_json::Value {
 }
 
 /// A folder written twice with one seed is the same.
-fn tiny_model(folder: &Path, seed: u64) {
+pub(crate) fn tiny_model(folder: &Path, seed: u64) {
     fs::create_dir_all(folder).unwrap();
     let state = random_state(&config(), seed);
     checkpoint::save(&folder.join("model.safetensors"), &state, &[]).unwrap();
@@ -187,6 +187,28 @@ fn a_text_ends_at_the_first_end_token_or_at_the_largest_id() {
     assert_eq!(ends(57), [2, 1, 0]); // 0 where there is none
     assert_eq!(ends(2), [0, 3, 0]);
     assert!(tower(config()).ends(&Tensor::zeros([2, 0], INT64_CPU)).is_err());
+}
+
+#[test]
+fn layer_by_layer_with_a_common_beginning_gives_the_same_texts() {
+    let tower = tower(config());
+    let ids = Tensor::from_slice2(&[
+        [START, 5, 6, 1, 2, END],
+        [START, 5, 6, 3, END, END],
+        [START, 5, 6, END, END, END],
+    ]);
+    let (embeddings, ends) = (tower.embed(&ids).unwrap(), tower.ends(&ids).unwrap());
+    let head = embeddings.get(0).narrow(0, 0, 3);
+    let mut states = tower.begin(&head, &embeddings.narrow(1, 3, 3)).unwrap();
+    for layer in 0..2 {
+        states = tower.pass(layer, &states).unwrap();
+    }
+    let stepped = tower.finish(&states, &(&ends - 3)).unwrap();
+    assert!(close(&stepped, &tower.texts(&embeddings, &ends).unwrap()));
+    let error = tower.attend(2, &states).unwrap_err().to_string();
+    assert_eq!(error, "the text transformer has 2 layers, got number 2");
+    let long = tower.embed(&ids.repeat([1, 6])).unwrap();
+    assert!(tower.begin(&head, &long).is_err());
 }
 
 #[test]

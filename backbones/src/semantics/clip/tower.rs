@@ -9,6 +9,7 @@
 //! | B | texts |
 //! | L | tokens, padding included |
 //! | H | hidden size |
+//! | P | tokens that texts begin with alike |
 //! | d | width of the shared space |
 
 use szar_core::{Error, NamedTensors, Result, shape};
@@ -18,8 +19,8 @@ use super::config::{Activation, ClipTextConfig};
 use crate::semantics::parameters::{Linear, Norm, Taker};
 
 #[derive(Debug)]
-struct Layer {
-    before_attention: Norm,
+pub(super) struct Layer {
+    pub(super) before_attention: Norm,
     /// Queries, keys and values in one product.
     qkv: Linear,
     output: Linear,
@@ -255,11 +256,30 @@ impl ClipText {
         visit(&x);
         for layer in &self.layers {
             x = &x + self.attention(layer, &layer.before_attention.forward(&x), bias.as_ref());
-            let inner = layer.up.forward(&layer.before_feed_forward.forward(&x));
-            x = &x + layer.down.forward(&self.activate(&inner));
+            x = &x + self.fed(layer, &x);
             visit(&x);
         }
         Ok(x)
+    }
+
+    /// What the feed-forward part adds to `x`.
+    pub(super) fn fed(&self, layer: &Layer, x: &Tensor) -> Tensor {
+        let inner = layer.up.forward(&layer.before_feed_forward.forward(x));
+        layer.down.forward(&self.activate(&inner))
+    }
+
+    pub(super) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// `[max_position_embeddings, H]`
+    pub(super) fn positions(&self) -> &Tensor {
+        &self.positions
+    }
+
+    /// The last normalisation of states `[.., H]`.
+    pub(super) fn normalised(&self, x: &Tensor) -> Tensor {
+        self.last_norm.forward(x)
     }
 
     fn activate(&self, x: &Tensor) -> Tensor {
@@ -271,6 +291,12 @@ impl ClipText {
 
     /// `[B, L, H]` to `[B, L, H]`, heads side by side.
     fn attention(&self, layer: &Layer, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        let [q, k, v] = self.by_head(layer, x);
+        self.attended(layer, &q, &k, &v, bias)
+    }
+
+    /// Queries, keys and values, each `[B, heads, L, H/heads]`.
+    pub(super) fn by_head(&self, layer: &Layer, x: &Tensor) -> [Tensor; 3] {
         let (size, heads) = (x.size(), self.config.num_attention_heads);
         let (b, l, h) = (size[0], size[1], size[2]);
         // [B, L, 3H] -> [3, B, heads, L, H/heads]
@@ -279,10 +305,20 @@ impl ClipText {
             .forward(x)
             .reshape([b, l, 3, heads, h / heads])
             .permute([2, 0, 3, 1, 4]);
-        let (q, k, v) = (qkv.select(0, 0), qkv.select(0, 1), qkv.select(0, 2));
-        let causal = bias.is_none();
-        let attended = Tensor::scaled_dot_product_attention(&q, &k, &v, bias, 0.0, causal, None, false);
-        layer.output.forward(&attended.transpose(1, 2).reshape([b, l, h]))
+        [0, 1, 2].map(|i| qkv.select(0, i))
+    }
+
+    /// What the queries find, `[B, L, H]`; causal where no bias says what they may look at.
+    pub(super) fn attended(
+        &self,
+        layer: &Layer,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Tensor {
+        let found = Tensor::scaled_dot_product_attention(q, k, v, bias, 0.0, bias.is_none(), None, false);
+        layer.output.forward(&found.transpose(1, 2).flatten(2, 3))
     }
 }
 
