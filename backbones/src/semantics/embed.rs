@@ -165,7 +165,7 @@ pub fn embed(
         .collect::<Vec<_>>();
     names.extend(further);
     let provenance = [
-        ("model", model.to_owned()),
+        ("model", base.map_or(model, Shipped::model).to_owned()),
         (
             "made_by",
             format!("szar {} semantics embed", env!("CARGO_PKG_VERSION")),

@@ -13,6 +13,10 @@ const THREE: &str = "drink water\nreading\nhop <b>\"one\"</b> & {name}\n";
 
 /// A generation of the eight texts, one request at a time, without a key.
 fn ask(bench: &Bench, url: &str, list: &str) -> Command {
+    ask_model("m", bench, url, list)
+}
+
+fn ask_model(model: &str, bench: &Bench, url: &str, list: &str) -> Command {
     let list = bench.file("list.txt", list);
     let mut command = bench.command("generate");
     command.arg(list).arg("--out").arg(bench.at("out.json"));
@@ -20,7 +24,7 @@ fn ask(bench: &Bench, url: &str, list: &str) -> Command {
         "--url",
         url,
         "--model",
-        "m",
+        model,
         "--key-variable",
         "",
         "--concurrency",
@@ -82,12 +86,12 @@ fn every_class_gets_its_texts_and_a_second_run_asks_nothing() {
     assert!(err.contains("0 requests, 9 answers from the cache"), "{err}");
     assert_eq!(server.seen().len(), 9);
     // Another model is another question.
-    says(ask(&bench, &server.url, THREE).args(["--model", "n"]), 0);
+    says(&mut ask_model("n", &bench, &server.url, THREE), 0);
     assert_eq!(server.seen().len(), 18);
 }
 
 #[test]
-fn all_texts_and_the_weights_are_read_by_a_pipeline() {
+fn all_texts_and_the_weights_are_written_in_the_form_that_is_read() {
     let (bench, server) = (Bench::new(), Server::start(good));
     let mut command = bench.command("generate");
     command.args([
@@ -129,6 +133,8 @@ fn all_texts_and_the_weights_are_read_by_a_pipeline() {
         (&prior["indexing"], &prior["num_classes"]),
         (&json!("label"), &json!(30))
     );
+    let read = szar_adapters::skeleton_cache::Prior::read(&bench.at("prior.json"), None);
+    read.expect("weights that `skeleton-cache` takes");
     // The key is nowhere on the disk.
     let found = std::process::Command::new("grep")
         .args(["-r", "sk-secret"])
@@ -142,9 +148,10 @@ fn all_texts_and_the_weights_are_read_by_a_pipeline() {
     let texts = "granularities: [label, verb, noun, global, hip, spatial_cg_10]";
     let pipeline = pipeline
         .replace(
-            "file: semantics/procedural_descriptions.json",
+            "file: semantics/procedural_descriptions.json\n  parts_of_speech: {file: semantics/parts_of_speech.json}",
             &format!("{file}\n  {texts}"),
         )
+        .replace("type: purls\n  partition: static", "type: eszsl")
         .replace(
             "embeddings/",
             &format!("{}/configs/embeddings/", szar_tests::root().display()),
@@ -372,7 +379,7 @@ fn wrong_input_is_refused_before_anything_is_asked() {
         .arg(bench.at("out.json"));
     refused(&mut keyed, "the environment variable `OPENAI_API_KEY` is not set");
     refused(keyed.env("OPENAI_API_KEY", " "), "`OPENAI_API_KEY` is empty");
-    refused(ask(&bench, url, "walk\n").args(["--model", ""]), "endpoint.model");
+    refused(&mut ask_model("", &bench, url, "walk\n"), "endpoint.model");
     refused(
         ask(&bench, "ftp://x", "walk\n").args(["--attempts", "0"]),
         "2 problems",

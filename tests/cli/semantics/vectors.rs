@@ -85,7 +85,14 @@ fn shipped_configurations_can_ask_for_names_verbs_and_nouns() {
     let bench = Bench::new();
     let texts = "semantics.granularities=[label, verb, noun, global]";
     let mut command = bench.command("embed");
-    command.args(["--pipeline", "configs/quickstart.yaml", "--set", texts]);
+    command.args([
+        "--pipeline",
+        "configs/quickstart.yaml",
+        "--set",
+        texts,
+        "--set",
+        "aligner={type: eszsl}",
+    ]);
     let err = says(&mut command, 0);
     assert!(err.contains("vectors of 30 classes"), "{err}");
 }

@@ -28,8 +28,7 @@ pub(super) fn judge(task: Task, schema: &Validator, value: &Value) -> Result<(),
         } else {
             format!("`{}`", at.trim_start_matches('/'))
         };
-        let mut why = e.masked().to_string();
-        why.truncate(why.floor_char_boundary(200));
+        let why: String = e.masked().to_string().chars().take(200).collect();
         format!("{at}: {why}")
     };
     let wrong: Vec<String> = schema.iter_errors(value).take(TOLD).map(tell).collect();

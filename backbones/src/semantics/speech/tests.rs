@@ -81,6 +81,27 @@ fn the_embedded_motions_are_split_without_a_download() {
     assert_eq!((without.len(), alike.len()), (0, 0), "{without:?} {alike:?}");
 }
 
+/// What `parts_of_speech.json` says has its vectors in the shipped file, and so has each name.
+#[test]
+fn the_shipped_words_and_names_have_shipped_vectors() {
+    let configs = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../configs");
+    let shipped = configs.join("embeddings/minilm-l6-v2.safetensors");
+    let shipped = crate::semantics::vectors::Shipped::load(&shipped).unwrap();
+    let path = configs.join("semantics/parts_of_speech.json");
+    let words = SpeechFile::load(&path).unwrap();
+    let names = keys(path);
+    assert!(names.len() > 80);
+    for name in &names {
+        let words = words.class(name).unwrap();
+        for text in [name, &words.verb, words.text(&Granularity::NOUN, NO_NOUN)] {
+            assert!(shipped.row(text).is_some(), "{name}: {text}");
+        }
+    }
+    for name in keys(configs.join("semantics/procedural_descriptions.json")) {
+        assert!(names.contains(&name), "{name}");
+    }
+}
+
 /// Against the verbs and nouns of SynSE, which people chose: how often the rules say the same.
 #[test]
 fn the_rules_agree_with_the_published_words_of_ntu_120() {

@@ -25,6 +25,7 @@ const FORMAT: &str = "szar-text-embeddings/1";
 pub struct Shipped {
     path: PathBuf,
     encoder: String,
+    model: String,
     sources: String,
     values: Tensor,
     rows: BTreeMap<Digest32, i64>,
@@ -78,6 +79,7 @@ impl Shipped {
         Ok(Self {
             path: path.to_owned(),
             encoder: entry("encoder"),
+            model: entry("model"),
             sources: entry("sources"),
             values,
             rows,
@@ -137,6 +139,11 @@ impl Shipped {
     /// Fingerprint of the encoder that made the vectors.
     pub fn encoder(&self) -> &str {
         &self.encoder
+    }
+
+    /// Name of the encoder's model.
+    pub fn model(&self) -> &str {
+        &self.model
     }
 
     /// What it was made of.
