@@ -20,6 +20,70 @@ const CHANNELS: i64 = 256;
 const WIDTH: i64 = 384;
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
+/// Name, options with the sizes of the Python versions, training samples, and samples that go through a training.
+const METHODS: [(&str, &str, usize, usize); 10] = [
+    (
+        "devise",
+        r#"{"type": "devise", "batch": 64, "epochs": 1}"#,
+        2048,
+        2048,
+    ),
+    (
+        "revise",
+        r#"{"type": "revise", "batch": 64, "epochs": 1}"#,
+        2048,
+        2048,
+    ),
+    (
+        "jpose",
+        r#"{"type": "jpose", "batch": 64, "epochs": 1}"#,
+        2048,
+        2048,
+    ),
+    (
+        "smie",
+        r#"{"type": "smie", "batch": 64, "epochs": 1}"#,
+        2048,
+        2048,
+    ),
+    (
+        "cada-vae",
+        r#"{"type": "cada-vae", "latent": 100, "batch": 64, "steps": 32, "cycles": 1}"#,
+        2048,
+        2048,
+    ),
+    (
+        "synse",
+        r#"{"type": "synse", "latent": 100, "batch": 64, "steps": 32, "cycles": 1}"#,
+        2048,
+        2048,
+    ),
+    (
+        "sa-dvae",
+        r#"{"type": "sa-dvae", "latent": 160, "style": 8, "dis_step": 5, "batch": 64, "steps": 32, "cycles": 1}"#,
+        2048,
+        2048,
+    ),
+    (
+        "star",
+        r#"{"type": "star", "prompts": 16, "width": 384, "heads": 4, "batch": 64, "epochs": 1}"#,
+        256,
+        256,
+    ),
+    (
+        "neuron",
+        r#"{"type": "neuron", "prototypes": 80, "batch": 64, "epochs": 1}"#,
+        256,
+        256,
+    ),
+    (
+        "purls",
+        r#"{"type": "purls", "partition": "static", "batch": 64, "epochs": 1}"#,
+        512,
+        512,
+    ),
+];
+
 /// Texts that any of the aligners asks for.
 fn granularities() -> Vec<Granularity> {
     let words = [Granularity::VERB, Granularity::NOUN];
