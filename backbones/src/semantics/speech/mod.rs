@@ -52,7 +52,10 @@ pub enum PartsOfSpeech {
     /// words` shows what they give.
     Rules,
     /// A JSON file, class name to `verb` and `noun`.
-    File(FilePath),
+    File(
+        /// JSON file, class name to `verb` and `noun` (or `null`). No default.
+        FilePath,
+    ),
 }
 
 /// Is it made of the class's name, so that it can be given without a description?
