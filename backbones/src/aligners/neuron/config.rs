@@ -48,8 +48,8 @@ pub enum Preset {
     /// again from 13, batch 64, 15 epochs: for sets of a few thousand samples on a CPU (ours).
     #[default]
     Small,
-    /// Ten texts a round, `coarse.1` to `coarse.10`, `medium.*`, `fine.*`, and `first.*`, `second.*`, `third.*` for the
-    /// motion up to that phase; 80 prototypes, scale 0.1; SGD at 0.1, milestones 4 and 20, decay 5e-4, batch 64, 30
+    /// Ten texts a round, `spatial_cg_1` to `spatial_cg_10`, `spatial_mg_*`, `spatial_fg_*`, and `temporal_fp_*`,
+    /// `temporal_fsp_*`, `temporal_fstp_*` for the motion up to that phase (as `szar semantics generate` writes them); 80 prototypes, scale 0.1; SGD at 0.1, milestones 4 and 20, decay 5e-4, batch 64, 30
     /// epochs: official code for NTU RGB+D.
     Paper,
     /// As `paper`, milestones 8 and 20: official code for PKU-MMD.
@@ -93,10 +93,10 @@ pub struct NeuronConfig {
     pub weights: Option<FilePath>,
 }
 
-/// `name.1` to `name.10`.
+/// `name_1` to `name_10`.
 fn ten(name: &str) -> Vec<Granularity> {
     (1..=10)
-        .map(|i| Granularity(format!("{name}.{i}").into()))
+        .map(|i| Granularity(format!("{name}_{i}").into()))
         .collect()
 }
 
@@ -113,7 +113,7 @@ impl NeuronConfig {
                 let whole = [Granularity::GLOBAL];
                 [whole.to_vec(), all[..4].to_vec(), [&whole, &all[..4]].concat()]
             } else {
-                ["coarse", "medium", "fine"].map(ten)
+                ["spatial_cg", "spatial_mg", "spatial_fg"].map(ten)
             }
         })
     }
@@ -125,7 +125,7 @@ impl NeuronConfig {
             if self.small() {
                 [5, 6, 7].map(|end| all[4..end].to_vec())
             } else {
-                ["first", "second", "third"].map(ten)
+                ["temporal_fp", "temporal_fsp", "temporal_fstp"].map(ten)
             }
         })
     }

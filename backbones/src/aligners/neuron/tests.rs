@@ -153,7 +153,10 @@ fn the_paper_has_ten_texts_a_round() {
     };
     let texts = config.capabilities().granularities;
     assert_eq!(texts.len(), 60);
-    assert_eq!((texts[0].as_str(), texts[59].as_str()), ("coarse.1", "third.10"));
+    assert_eq!(
+        (texts[0].as_str(), texts[59].as_str()),
+        ("spatial_cg_1", "temporal_fstp_10")
+    );
 }
 
 #[test]
