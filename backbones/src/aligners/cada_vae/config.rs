@@ -133,7 +133,7 @@ impl CadaVaeConfig {
 
     pub(super) fn common(&self) -> Common {
         Common {
-            texts: vec![[&[self.granularity.clone()], self.with.as_slice()].concat()],
+            texts: vec![[std::slice::from_ref(&self.granularity), &self.with].concat()],
             noise: self.noise,
             scoring: self.scoring,
             similarity: self.similarity,

@@ -16,7 +16,7 @@ fn small() -> CadaVaeConfig {
     CadaVaeConfig {
         with: vec![Granularity::LABEL],
         latent: Some(16),
-        steps: Some(60),
+        steps: Some(20),
         cycles: 3,
         classifier: ClassifierConfig {
             samples: 50,
@@ -70,11 +70,14 @@ fn every_way_of_scoring_and_training_is_sound() {
         },
         ..small()
     };
-    let similarities = [Similarity::Cosine, Similarity::Distance, Similarity::Dot];
-    for config in [small(), noisy].into_iter().chain(similarities.map(latent)) {
+    for config in [small(), noisy] {
         scores_as_it_should(&world(), &config);
         resumes(&world(), &config);
     }
+    for similarity in [Similarity::Cosine, Similarity::Distance, Similarity::Dot] {
+        scores_as_it_should(&world(), &latent(similarity));
+    }
+    resumes(&world(), &latent(Similarity::Dot));
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Preset {
             Self::RandomNtu60 => (224, 16, 3.596_163_218_514_557e-5, 32, 7),
             Self::RandomNtu120 => (176, 20, 7.360_616_069_743_272e-5, 32, 12),
             Self::RandomPku51 => (128, 16, 3.074_099_555_160_793e-5, 64, 2),
-            Self::LlmNtu60 => (96, 8, 4.937_294_249_967_230_5e-5, 32, 4),
+            Self::LlmNtu60 => (96, 8, 4.937_294_249_967_23e-5, 32, 4),
             Self::LlmNtu120 => (304, 12, 2.133_571_484_619_993e-5, 24, 16),
         };
         Run {
@@ -179,7 +179,7 @@ impl SaDvaeConfig {
 
     pub(super) fn common(&self) -> Common {
         Common {
-            texts: vec![[&[self.granularity.clone()], self.with.as_slice()].concat()],
+            texts: vec![[std::slice::from_ref(&self.granularity), &self.with].concat()],
             noise: self.noise,
             scoring: self.scoring,
             similarity: self.similarity,

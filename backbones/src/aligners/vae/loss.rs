@@ -86,7 +86,7 @@ impl Triplet {
         if self.negatives == Negatives::Others {
             // A batch of one class has no negative, and no pair.
             let has = same.logical_not().any_dim(1, false).unsqueeze(0);
-            pairs = pairs * has.to_kind(Kind::Float);
+            pairs *= has.to_kind(Kind::Float);
         }
         pairs.relu().sum(Kind::Float) / x.size()[0] as f64
     }

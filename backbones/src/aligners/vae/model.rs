@@ -110,6 +110,9 @@ impl<F: Family> Vae<F> {
     }
 
     /// `[B, N]`, checked.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for other channels.
     pub fn pooled(&self, features: &FeatureMap) -> Result<Tensor> {
         self.check_features(features)?;
         Ok(features.pooled())
@@ -125,7 +128,16 @@ impl<F: Family> Vae<F> {
     }
 
     /// The unit texts of each encoder, `[C, ·]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another width; [`Error::Unknown`] when a text is missing; [`Error::Input`] without classes.
     pub fn texts(&self, anchors: &SemanticAnchors) -> Result<Vec<Tensor>> {
+        if anchors.classes.is_empty() {
+            return Err(Error::Input(format!(
+                "aligner `{}` was given no class to score",
+                F::NAME
+            )));
+        }
         let encoders = self.family.parts().texts;
         let of = |(encoder, wanted): (&&Encoder, &Vec<Granularity>)| {
             let width = encoder.inputs() / wanted.len() as i64;
@@ -198,9 +210,6 @@ impl<F: Family> Vae<F> {
     }
 
     /// Share of seen validation samples that are recognised among the seen classes, in percent.
-    ///
-    /// # Errors
-    /// When a component refuses.
     pub fn recognised(&self, samples: &Samples) -> Measure {
         if samples.validation.labels.numel() == 0 {
             return Measure::Nothing;
@@ -331,7 +340,7 @@ impl<F: Family> Aligner for Vae<F> {
 
     /// Also takes official checkpoints, one file a network, under the initials of the files.
     fn load_state(&mut self, state: &NamedTensors) -> Result<()> {
-        copy_into(&self.family.state(), &names::canonical(state), F::optional)?;
+        copy_into(&self.family.state(), &names::canonical(state)?, F::optional)?;
         self.memory.borrow_mut().clear();
         Ok(())
     }

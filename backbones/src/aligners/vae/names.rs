@@ -1,6 +1,6 @@
 //! Names under which official checkpoints hold the networks: one file a network, called by initials.
 
-use szar_core::NamedTensors;
+use szar_core::{Error, NamedTensors, Result};
 
 /// Initials of official files, and the network in each.
 const FILES: [(&str, &str); 9] = [
@@ -17,27 +17,38 @@ const FILES: [(&str, &str); 9] = [
 
 /// The same tensors under our names: `se.mu.0.weight`, `se_1699.mu.0.weight` and CADA-VAE's `se_trip1699.mu.0.weight` become
 /// `sequence_encoder.mu.0.weight`. A classifier is left out: it belongs to one list of candidates and is trained anew.
-pub fn canonical(state: &NamedTensors) -> NamedTensors {
-    let own = state.iter().filter_map(|(name, tensor)| {
+///
+/// # Errors
+/// [`Error::Input`] when two entries would bear one name, as those of files of several epochs do.
+pub fn canonical(state: &NamedTensors) -> Result<NamedTensors> {
+    let mut all = NamedTensors::new();
+    for (name, tensor) in state {
         let (network, key) = name.split_once('.').unwrap_or((name, ""));
         if ["classifier", "clasifier"].contains(&network) {
-            return None;
+            continue;
         }
-        let initials = network.trim_end_matches(|c: char| c.is_ascii_digit());
-        let initials = initials
-            .strip_suffix("_trip")
-            .unwrap_or(initials)
-            .trim_end_matches('_');
-        let full = FILES.iter().find(|(file, _)| *file == initials);
-        let network = full.map_or(network, |(_, full)| full);
-        let name = if key.is_empty() {
+        let own = if key.is_empty() {
             name.clone()
         } else {
-            format!("{network}.{key}")
+            format!("{}.{key}", full(network))
         };
-        Some((name, tensor.shallow_clone()))
-    });
-    own.collect()
+        if all.insert(own.clone(), tensor.shallow_clone()).is_some() {
+            return Err(Error::Input(format!(
+                "the weights hold `{own}` twice, the second time as `{name}`; leave the files of one epoch only"
+            )));
+        }
+    }
+    Ok(all)
+}
+
+fn full(network: &str) -> &str {
+    let initials = network.trim_end_matches(|c: char| c.is_ascii_digit());
+    let initials = initials
+        .strip_suffix("_trip")
+        .unwrap_or(initials)
+        .trim_end_matches('_');
+    let known = FILES.iter().find(|(file, _)| *file == initials);
+    known.map_or(network, |(_, full)| full)
 }
 
 #[cfg(test)]
@@ -56,7 +67,7 @@ mod tests {
             "sex.mu.0.weight",
         ];
         let state = given.map(|n| (n.to_owned(), tch::Tensor::new())).into();
-        let names: Vec<_> = canonical(&state).into_keys().collect();
+        let names: Vec<_> = canonical(&state).unwrap().into_keys().collect();
         let want = [
             "n_text_decoder.model.0.weight",
             "sequence_decoder.model.0.bias",
@@ -66,5 +77,13 @@ mod tests {
             "text_encoder.logvar_transformation.0.weight",
         ];
         assert_eq!(names, want);
+    }
+
+    #[test]
+    fn files_of_two_epochs_are_refused() {
+        let given = ["se_1699.mu.0.bias", "se_3399.mu.0.bias"];
+        let state = given.map(|n| (n.to_owned(), tch::Tensor::new())).into();
+        let error = canonical(&state).unwrap_err().to_string();
+        assert!(error.contains("`sequence_encoder.mu.0.bias` twice"), "{error}");
     }
 }

@@ -68,6 +68,9 @@ pub struct Batch {
 
 impl Samples {
     /// Pools the features and checks them.
+    ///
+    /// # Errors
+    /// [`szar_core::Error::Shape`] for other channels.
     pub fn new<F: Family>(model: &Vae<F>, seen: &SeenFeatures, texts: Vec<Tensor>) -> Result<Self> {
         let part = |set: &SeenSet| -> Result<Part> {
             Ok(Part {
