@@ -95,6 +95,13 @@ fn resolved(folder: &Path, encoder: &Value, aligner: &Value) -> Resolved {
         serde_json::to_string(&granularities).unwrap()
     );
     let output = format!("output={}", folder.display());
+    // An adapter that looks at the map, so that a map is what is kept where the encoder gives one.
+    let pooled = encoder.contains("torchscript") && !encoder.contains("output_layout");
+    let adapters = if pooled {
+        "adapters=[]"
+    } else {
+        "adapters=[{type: skeleton-cache}]"
+    };
     let set = [
         "dataset.samples_per_class=3",
         "preprocess.frames=12",
@@ -102,7 +109,7 @@ fn resolved(folder: &Path, encoder: &Value, aligner: &Value) -> Resolved {
         "threads=1",
         "stream.batch=16",
         "semantics.parts_of_speech=rules",
-        "adapters=[]",
+        adapters,
         &encoder,
         &aligner,
         &texts,
