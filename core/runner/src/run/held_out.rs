@@ -53,6 +53,13 @@ impl Session<'_> {
         trained: &Trained,
     ) -> Result<(BTreeMap<String, f64>, HeldOut)> {
         let data = trained.data;
+        let encoder = &self.pipeline.encoder;
+        if need.retrain_encoder && !encoder.trains() {
+            return Err(Error::Input(format!(
+                "the gate is fitted on classes that are held out of a training of the encoder, and encoder `{}` is not trained",
+                encoder.typetag_name()
+            )));
+        }
         let course = Course::of_gate(data, held)?;
         let (features, own, encoder_fit) = if need.retrain_encoder {
             let mut encoder = self.build_encoder(&course)?;
