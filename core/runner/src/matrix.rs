@@ -248,7 +248,6 @@ impl Matrix {
             self.cells.len(),
             self.valid()
         );
-        let mut shown = vec![None; self.reasons.len()];
         let mut order = Vec::new();
         for (rows, columns) in [
             (Part::Adapter, Part::Aligner),
@@ -256,26 +255,19 @@ impl Matrix {
             (Part::Adapter, Part::Encoder),
             (Part::Gate, Part::Encoder),
         ] {
-            self.table(rows, columns, &mut shown, &mut order, &mut out);
+            self.table(rows, columns, &mut order, &mut out);
         }
         if !order.is_empty() {
             out.push('\n');
         }
         for (number, reason) in order.iter().enumerate() {
-            let _ = writeln!(out, "{}. {}", number + 1, self.reasons[*reason]);
+            let _ = writeln!(out, "{}. {reason}", number + 1);
         }
         out
     }
 
-    /// The reasons in a pair's cells are numbered as they appear.
-    fn table(
-        &self,
-        rows: Part,
-        columns: Part,
-        shown: &mut [Option<usize>],
-        order: &mut Vec<usize>,
-        out: &mut String,
-    ) {
+    /// The reasons in a pair's cells are numbered as they appear, those that differ in names alone as one.
+    fn table(&self, rows: Part, columns: Part, order: &mut Vec<String>, out: &mut String) {
         let heads = self.choices(columns).iter().map(|c| c.label.as_str());
         let heads: Vec<&str> = std::iter::once("").chain(heads).collect();
         let _ = writeln!(out, "\n| {} |", heads.join(" | "));
@@ -284,14 +276,19 @@ impl Matrix {
             let mut cells = vec![row.label.clone()];
             for c in 0..self.choices(columns).len() {
                 let against = self.against((rows, r), (columns, c));
-                let mut numbers = Vec::new();
-                for reason in against {
-                    let number = shown[reason].get_or_insert_with(|| {
-                        order.push(reason);
-                        order.len()
-                    });
-                    numbers.push(number.to_string());
-                }
+                let mut numbers: Vec<usize> = against
+                    .iter()
+                    .map(|reason| {
+                        let reason = without_names(&self.reasons[*reason]);
+                        let known = order.iter().position(|o| *o == reason);
+                        known.unwrap_or_else(|| {
+                            order.push(reason);
+                            order.len() - 1
+                        }) + 1
+                    })
+                    .collect();
+                numbers.dedup();
+                let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
                 cells.push(if numbers.is_empty() {
                     "yes".to_owned()
                 } else {
@@ -301,6 +298,22 @@ impl Matrix {
             let _ = writeln!(out, "| {} |", cells.join(" | "));
         }
     }
+}
+
+/// A reason that says "the aligner" where the message names one.
+fn without_names(reason: &str) -> String {
+    let mut text = reason.to_owned();
+    for kind in ["encoder", "aligner", "adapter", "gate"] {
+        let named = format!("{kind} `");
+        while let Some(start) = text.find(&named) {
+            let Some(length) = text[start + named.len()..].find('`') else {
+                break;
+            };
+            let end = start + named.len() + length + 1;
+            text.replace_range(start..end, &format!("the {kind}"));
+        }
+    }
+    text
 }
 
 /// Parts of a combination, in nested order.
@@ -380,7 +393,7 @@ mod tests {
             );
         }
         for reason in &matrix.reasons {
-            assert!(text.contains(reason), "{reason}");
+            assert!(text.contains(&without_names(reason)), "{reason}");
         }
     }
 }
