@@ -81,7 +81,7 @@ fn chosen(report: &Report) -> String {
     if constants.is_empty() {
         String::new()
     } else {
-        format!("; chosen on held-out seen classes: {}", constants.join(", "))
+        format!("; chosen: {}", constants.join(", "))
     }
 }
 

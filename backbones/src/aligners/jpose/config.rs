@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use szar_core::{
     Aligner, AlignerConfig, BuildContext, Capabilities, ComponentInfo, ComponentKind, EncoderSpec,
     FeatureNeed, FilePath, Granularity, Problems, Result,
@@ -87,6 +87,7 @@ pub struct JposeConfig {
     /// Decay added to the gradient of the joint part, at least 0. Default: official code's 1e-3.
     pub joint_weight_decay: f64,
     /// When the learning rate falls, by validation top-1. Default: official code's, patience 14 and cooldown 6.
+    #[serde(deserialize_with = "plateau")]
     pub plateau: PlateauConfig,
     /// File with trained weights; without it the aligner is trained. Default: none.
     pub weights: Option<FilePath>,
@@ -112,14 +113,34 @@ impl Default for JposeConfig {
             patience: None,
             weight_decay: 0.0,
             joint_weight_decay: 1e-3,
-            plateau: PlateauConfig {
-                patience: 14,
-                cooldown: 6,
-                ..PlateauConfig::default()
-            },
+            plateau: PLATEAU,
             weights: None,
         }
     }
+}
+
+/// Official code's.
+const PLATEAU: PlateauConfig = PlateauConfig {
+    factor: 0.1,
+    patience: 14,
+    cooldown: 6,
+};
+
+/// Fields that are not given keep these defaults, not those of other aligners.
+fn plateau<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<PlateauConfig, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        factor: Option<f64>,
+        patience: Option<u32>,
+        cooldown: Option<u32>,
+    }
+    let given = Given::deserialize(deserializer)?;
+    Ok(PlateauConfig {
+        factor: given.factor.unwrap_or(PLATEAU.factor),
+        patience: given.patience.unwrap_or(PLATEAU.patience),
+        cooldown: given.cooldown.unwrap_or(PLATEAU.cooldown),
+    })
 }
 
 impl JposeConfig {

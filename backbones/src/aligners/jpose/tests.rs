@@ -81,3 +81,10 @@ fn options_out_of_bounds_are_all_named() {
     config.validate(&mut problems);
     assert_eq!(problems.len(), 7, "{problems}");
 }
+
+#[test]
+fn a_plateau_given_in_part_keeps_the_other_defaults() {
+    let config: JposeConfig = serde_json::from_str(r#"{"plateau": {"factor": 0.5}}"#).unwrap();
+    let plateau = config.plateau;
+    assert_eq!((plateau.factor, plateau.patience, plateau.cooldown), (0.5, 14, 6));
+}
