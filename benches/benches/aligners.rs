@@ -13,6 +13,9 @@ use szar_core::{
 };
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
+// A crate that nobody names is not linked, and its components vanish in silence.
+use szar_backbones as _;
+
 const SEEN: usize = 50;
 const CANDIDATES: usize = 60;
 const BATCH: i64 = 64;
