@@ -51,7 +51,7 @@ for set in $sets; do
       msr-action3d) set -- --set "dataset.root=$data/msr_action3d/raw" "$@" ;;
     esac
     echo "$set seed $seed" >&2
-    # One process, so that the encoder is read and its features computed once for all aligners.
+    # One process for all aligners of a set and seed.
     (
       cd "$out/configs/$set"
       # shellcheck disable=SC2046

@@ -4,8 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use szar_core::optim::{Optimiser, Rule};
 use szar_core::{
-    EncoderSpec, Error, FeatureMap, FitContext, FitSummary, Granularity, NamedTensors, Problems, Result,
-    SeenFeatures,
+    EncoderSpec, Error, FeatureMap, FitContext, FitSummary, NamedTensors, Problems, Result, SeenFeatures,
 };
 use tch::{Kind, Tensor};
 
@@ -112,21 +111,6 @@ pub(super) fn refuse_pooled(aligner: &str, features: &EncoderSpec) -> Result<()>
         )));
     }
     Ok(())
-}
-
-/// Refuses anchors that lack a text.
-///
-/// # Errors
-/// [`Error::Unknown`] with the names there are.
-pub(super) fn expect_texts(aligner: &str, wanted: &[Granularity], there: &[Granularity]) -> Result<()> {
-    match wanted.iter().find(|g| !there.contains(g)) {
-        None => Ok(()),
-        Some(lacking) => {
-            let known = there.iter().map(ToString::to_string);
-            let error = Error::unknown("granularity", lacking.as_str(), known);
-            Err(error.context(format!("aligner `{aligner}`")))
-        }
-    }
 }
 
 /// Refuses a map of another form than the features the aligner was built for.

@@ -38,7 +38,7 @@ impl Norm {
     /// Training mode: `x` is `[n, C]` or `[n, C, ..]`; normalises by the batch and moves the running statistics. The
     /// result is multiplied by `gain` (through weight and bias, so it costs nothing).
     pub fn train(&self, x: &Tensor, gain: f64) -> Tensor {
-        let _ = no_grad(|| self.batches.shallow_clone().g_add_scalar_(1));
+        self.count();
         let scaled = (gain != 1.0).then(|| (&self.weight * gain, &self.bias * gain));
         let (weight, bias) = scaled
             .as_ref()
@@ -48,6 +48,26 @@ impl Norm {
             Some(bias),
             Some(&self.mean),
             Some(&self.var),
+            true,
+            MOMENTUM,
+            EPSILON,
+            false,
+        )
+    }
+
+    /// Counts a batch whose channels are normalised part by part, by [`Self::train_channels`].
+    pub fn count(&self) {
+        let _ = no_grad(|| self.batches.shallow_clone().g_add_scalar_(1));
+    }
+
+    /// Training mode over some of the channels, `start .. start + count`: `x` is `[n, count]`.
+    pub fn train_channels(&self, x: &Tensor, start: i64, count: i64) -> Tensor {
+        let part = |t: &Tensor| t.narrow(0, start, count);
+        x.batch_norm(
+            Some(part(&self.weight)),
+            Some(part(&self.bias)),
+            Some(part(&self.mean)),
+            Some(part(&self.var)),
             true,
             MOMENTUM,
             EPSILON,

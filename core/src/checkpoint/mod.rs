@@ -22,6 +22,14 @@ pub use weights::{Weights, read_weights, same_component};
 /// Tensors by name, in the order of their names.
 pub type NamedTensors = BTreeMap<String, Tensor>;
 
+/// The same values in memory of their own, without gradients.
+pub fn copies(state: &NamedTensors) -> NamedTensors {
+    state
+        .iter()
+        .map(|(name, tensor)| (name.clone(), tensor.detach().copy()))
+        .collect()
+}
+
 /// Writes a file so that it is either the old one or the whole new one.
 ///
 /// # Errors

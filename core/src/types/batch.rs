@@ -104,6 +104,9 @@ impl FeatureMap {
 
     /// `[B, N]` f32, the mean over frames and joints.
     pub fn pooled(&self) -> Tensor {
+        if self.is_pooled() {
+            return self.values.to_kind(Kind::Float).flatten(1, 3);
+        }
         self.values
             .to_kind(Kind::Float)
             .mean_dim([2i64, 3].as_slice(), false, Kind::Float)

@@ -134,7 +134,7 @@ impl AlignerConfig for DeviseConfig {
         width: i64,
         ctx: &BuildContext,
     ) -> Result<Box<dyn Aligner>> {
-        require("devise", &[&self.granularity], granularities)?;
+        require("devise", [&self.granularity], granularities)?;
         Ok(Box::new(Devise::new(self, features.channels, width, ctx.device)))
     }
 }

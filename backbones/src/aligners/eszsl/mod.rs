@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 use szar_core::checkpoint::copy_into;
 use szar_core::{
     Aligner, AlignerConfig, BuildContext, Capabilities, ComponentInfo, ComponentKind, Embedding, EncoderSpec,
-    Error, FeatureMap, FeatureNeed, FilePath, FitContext, FitSummary, Granularity, Linear, NamedTensors,
-    Problems, Result, Scores, SeenFeatures, SemanticAnchors, shape,
+    FeatureMap, FeatureNeed, FilePath, FitContext, FitSummary, Granularity, Linear, NamedTensors, Problems,
+    Result, Scores, SeenFeatures, SemanticAnchors, shape,
 };
 use tch::{Device, Kind, Tensor};
 
+use super::training;
 use solve::Training;
 
 /// What the targets are for the classes a sample is not of.
@@ -113,11 +114,7 @@ impl AlignerConfig for EszslConfig {
         width: i64,
         ctx: &BuildContext,
     ) -> Result<Box<dyn Aligner>> {
-        if !granularities.contains(&self.granularity) {
-            let known = granularities.iter().map(ToString::to_string);
-            let error = Error::unknown("granularity", self.granularity.as_str(), known);
-            return Err(error.context("aligner `eszsl`"));
-        }
+        training::require("eszsl", [&self.granularity], granularities)?;
         Ok(Box::new(Eszsl::new(self, features.channels, width, ctx.device)))
     }
 }
@@ -189,11 +186,7 @@ impl Aligner for Eszsl {
         ctx: &mut FitContext,
     ) -> Result<FitSummary> {
         let text = self.text(anchors)?.detach();
-        if anchors.classes != *seen.train.labels.classes() {
-            return Err(Error::Input(
-                "the anchors are not those of the seen classes".into(),
-            ));
-        }
+        training::same_classes(seen, anchors)?;
         let features = self.pooled(&seen.train.features)?;
         let training = Training::new(&features, &seen.train.labels, &text, &self.config)?;
         let choice = training.choose(&self.config, ctx)?;

@@ -205,7 +205,7 @@ impl AlignerConfig for JposeConfig {
         width: i64,
         ctx: &BuildContext,
     ) -> Result<Box<dyn Aligner>> {
-        require("jpose", &[&self.verb, &self.noun], granularities)?;
+        require("jpose", [&self.verb, &self.noun], granularities)?;
         Ok(Box::new(Jpose::new(self, features.channels, width, ctx.device)))
     }
 }

@@ -32,7 +32,7 @@ use szar_core::{
 use tch::{Device, Kind, Tensor};
 
 use super::maps::{self, Objective};
-use super::training::{same_classes, unit_rows};
+use super::training::{self, same_classes, unit_rows};
 pub use config::{Fusion, NeuronConfig, Preset};
 use network::{Network, ROUNDS, Sizes};
 
@@ -60,7 +60,7 @@ impl Neuron {
         device: Device,
     ) -> Result<Self> {
         maps::refuse_pooled("neuron", features)?;
-        maps::expect_texts("neuron", &config.capabilities().granularities, granularities)?;
+        training::require("neuron", &config.capabilities().granularities, granularities)?;
         let sizes = Sizes {
             channels: features.channels,
             text: width,

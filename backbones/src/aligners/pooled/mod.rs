@@ -6,25 +6,14 @@ pub(super) mod replay;
 #[cfg(test)]
 pub(super) mod toy;
 
-use szar_core::{Embedding, Error, FeatureMap, Granularity, Result, SeenLabels, SemanticAnchors, shape};
+use szar_core::{Embedding, FeatureMap, Granularity, Result, SeenLabels, SemanticAnchors, shape};
 use tch::{Kind, Tensor};
 
+pub(super) use super::training::require;
 use super::training::{Measure, unit_rows};
 
 pub use course::Preset;
 pub(super) use course::{Bounds, Course};
-
-/// Refuses a list of texts in which one is missing.
-pub(super) fn require(who: &str, wanted: &[&Granularity], there: &[Granularity]) -> Result<()> {
-    match wanted.iter().find(|g| !there.contains(g)) {
-        None => Ok(()),
-        Some(missing) => {
-            let known = there.iter().map(ToString::to_string);
-            let error = Error::unknown("granularity", missing.as_str(), known);
-            Err(error.context(format!("aligner `{who}`")))
-        }
-    }
-}
 
 /// `[C, d]` f32, rows of length 1: one text per class.
 pub(super) fn text(

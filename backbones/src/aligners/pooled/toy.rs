@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use szar_core::checkpoint::copies;
 use szar_core::testing::{build_context, classes, layout};
 use szar_core::{
     Aligner, AlignerConfig, Cancel, ClassId, ClassSplit, EncoderSpec, Error, FeatureMap, FitContext,
-    FitSummary, Granularity, NamedTensors, Precision, Progress, Seed, SeenFeatures, SeenLabels, SeenMotion,
-    SeenSet, SemanticAnchors,
+    FitSummary, Granularity, Precision, Progress, Seed, SeenFeatures, SeenLabels, SeenMotion, SeenSet,
+    SemanticAnchors,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -172,10 +173,6 @@ pub fn fit(
         motion,
     };
     aligner.fit(&toy.seen, &toy.seen_texts(), &mut ctx)
-}
-
-fn copies(state: &NamedTensors) -> NamedTensors {
-    state.iter().map(|(n, t)| (n.clone(), t.copy())).collect()
 }
 
 /// A stopped training goes on as if it had never stopped. `config` trains at least 4 epochs.

@@ -30,6 +30,7 @@ use szar_core::{
 };
 use tch::{Device, Kind, Tensor};
 
+use super::training;
 pub use config::{
     Loss, Nodes, Partition, PlateauConfig, Preset, PurlsConfig, Query, Rows, ScoreSlots, Similarity,
     TrainingQuery,
@@ -72,12 +73,7 @@ impl Purls {
         width: i64,
         device: Device,
     ) -> Result<Self> {
-        for wanted in config.capabilities().granularities {
-            if !granularities.contains(&wanted) {
-                let known = granularities.iter().map(ToString::to_string);
-                return Err(Error::unknown("granularity", wanted.as_str(), known).context("aligner `purls`"));
-            }
-        }
+        training::require("purls", &config.capabilities().granularities, granularities)?;
         if features.is_pooled() && config.partition != Partition::Global {
             return Err(Error::Input(
                 "aligner `purls` needs a spatio-temporal feature map, the features are pooled; use `partition: global`".into(),
@@ -180,11 +176,7 @@ impl Aligner for Purls {
     ) -> Result<FitSummary> {
         self.learn_layout(&seen.layout)?;
         let text = self.texts(anchors)?.detach();
-        if anchors.classes != *seen.train.labels.classes() {
-            return Err(Error::Input(
-                "the anchors are not those of the seen classes".into(),
-            ));
-        }
+        training::same_classes(seen, anchors)?;
         self.network.train(true);
         let summary = fit::fit(self, seen, &text, ctx);
         self.network.train(false);

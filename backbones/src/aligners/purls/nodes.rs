@@ -5,11 +5,7 @@ use szar_core::{FeatureMap, Result};
 use tch::{Kind, Tensor};
 
 use super::config::Nodes;
-
-/// Rows of the last axis brought to unit length (rows of length 0 stay).
-pub(super) fn unit_rows(x: &Tensor) -> Tensor {
-    x / x.norm_scalaropt_dim(2, [-1i64].as_slice(), true).clamp_min(1e-12)
-}
+pub(super) use crate::aligners::training::unit_rows;
 
 /// `[B, P, N]` f32: the nodes of a map, frame by frame and joint by joint.
 pub(super) fn nodes(map: &FeatureMap, how: Nodes) -> Tensor {

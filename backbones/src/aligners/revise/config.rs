@@ -215,7 +215,7 @@ impl AlignerConfig for ReviseConfig {
         width: i64,
         ctx: &BuildContext,
     ) -> Result<Box<dyn Aligner>> {
-        require("revise", &[&self.granularity], granularities)?;
+        require("revise", [&self.granularity], granularities)?;
         Ok(Box::new(Revise::new(self, features.channels, width, ctx.device)))
     }
 }

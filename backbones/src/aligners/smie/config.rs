@@ -203,7 +203,7 @@ impl AlignerConfig for SmieConfig {
         width: i64,
         ctx: &BuildContext,
     ) -> Result<Box<dyn Aligner>> {
-        require("smie", &[&self.granularity], granularities)?;
+        require("smie", [&self.granularity], granularities)?;
         Ok(Box::new(Smie::new(self, features.channels, width, ctx.device)))
     }
 }

@@ -37,7 +37,7 @@ use szar_core::{
 use tch::{Device, Kind, Tensor};
 
 use super::maps::{self, Objective};
-use super::training::{same_classes, unit_rows};
+use super::training::{self, same_classes, unit_rows};
 pub use config::{Preset, StarConfig};
 use loss::Targets;
 use network::Network;
@@ -81,7 +81,7 @@ impl Star {
         device: Device,
     ) -> Result<Self> {
         maps::refuse_pooled("star", features)?;
-        maps::expect_texts("star", &config.capabilities().granularities, granularities)?;
+        training::require("star", &config.capabilities().granularities, granularities)?;
         let parts = config.parts.granularities();
         let sizes = config.sizes(features.channels, width)?;
         let options = (Kind::Float, device);

@@ -8,7 +8,9 @@ mod plan;
 mod trainer;
 
 use szar_core::optim::Optimiser;
-use szar_core::{Error, FitContext, FitSummary, NamedTensors, Result, SeenFeatures, SemanticAnchors};
+use szar_core::{
+    Error, FitContext, FitSummary, Granularity, NamedTensors, Result, SeenFeatures, SemanticAnchors,
+};
 use tch::Tensor;
 
 pub use dense::{Dense, Init, set_trainable};
@@ -70,6 +72,25 @@ pub trait Lesson {
 /// [`Error::Cancelled`] when asked to stop; [`Error::Input`] when the loss is no number, naming round, batch and term.
 pub fn run(lesson: &mut dyn Lesson, plan: &Plan, samples: usize, ctx: &mut FitContext) -> Result<FitSummary> {
     trainer::Trainer::new(lesson, plan, samples, ctx)?.run()
+}
+
+/// Refuses a list of texts that lacks one the aligner wants.
+///
+/// # Errors
+/// [`Error::Unknown`] with the names there are.
+pub fn require<'a>(
+    aligner: &str,
+    wanted: impl IntoIterator<Item = &'a Granularity>,
+    there: &[Granularity],
+) -> Result<()> {
+    match wanted.into_iter().find(|g| !there.contains(g)) {
+        None => Ok(()),
+        Some(lacking) => {
+            let known = there.iter().map(ToString::to_string);
+            let error = Error::unknown("granularity", lacking.as_str(), known);
+            Err(error.context(format!("aligner `{aligner}`")))
+        }
+    }
 }
 
 /// Refuses anchors of other classes than the labels'.

@@ -2,7 +2,7 @@
 
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
-use szar_core::checkpoint::copy_into;
+use szar_core::checkpoint::{copies, copy_into};
 use szar_core::host::to_f64;
 use szar_core::optim::Plateau;
 use szar_core::{Error, FitContext, FitSummary, NamedTensors, Result, Seed};
@@ -329,11 +329,4 @@ pub fn epoch(count: usize, size: i64, drop_last: bool, seed: Seed, device: Devic
         (rest, _) => sizes.push(rest),
     }
     order.split_with_sizes(sizes.as_slice(), 0)
-}
-
-fn copies(state: &NamedTensors) -> NamedTensors {
-    state
-        .iter()
-        .map(|(name, t)| (name.clone(), t.detach().copy()))
-        .collect()
 }

@@ -10,7 +10,7 @@ use szar_core::{
 };
 use tch::{Kind, Tensor, no_grad};
 
-use super::super::training::{Measure, same_classes, set_trainable, unit_rows};
+use super::super::training::{self, Measure, same_classes, set_trainable, unit_rows};
 use super::judge::{Judge, Memory};
 use super::{ClassifierConfig, Common, Encoder, Posterior, Samples, Scoring, Similarity, classifier, names};
 
@@ -63,20 +63,6 @@ pub struct Vae<F> {
     memory: RefCell<Memory>,
 }
 
-/// Refuses a list of texts that lacks one that is wanted.
-///
-/// # Errors
-/// [`Error::Unknown`] with the names there are.
-pub fn has_all(wanted: &[Granularity], there: &[Granularity], name: &str) -> Result<()> {
-    match wanted.iter().find(|g| !there.contains(g)) {
-        None => Ok(()),
-        Some(lacking) => {
-            let known = there.iter().map(ToString::to_string);
-            Err(Error::unknown("granularity", lacking.as_str(), known).context(format!("aligner `{name}`")))
-        }
-    }
-}
-
 impl<F: Family> Vae<F> {
     /// An aligner of these networks; `make` is given the widths of features and of the texts of each encoder.
     ///
@@ -90,7 +76,7 @@ impl<F: Family> Vae<F> {
         seed: Seed,
         make: impl FnOnce(i64, &[i64]) -> F,
     ) -> Result<Self> {
-        has_all(&common.granularities(), granularities, F::NAME)?;
+        training::require(F::NAME, &common.granularities(), granularities)?;
         let widths: Vec<i64> = common
             .texts
             .iter()

@@ -11,6 +11,7 @@ use szar_core::{
 use super::encoder::StGcn;
 use super::graph::Strategy;
 use super::net::{Plan, output_frames};
+use crate::encoders::gcn::{COORDINATES, Persons, Stream};
 use crate::nn::classifier::TrainConfig;
 
 /// Which plan of channels.
@@ -34,17 +35,6 @@ pub enum Init {
     Torch,
     /// The published training script's: convolutions from N(0, 0.02²), normalisation weights from N(1, 0.02²).
     Official,
-}
-
-/// Which persons enter the mean over persons.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Persons {
-    /// All M, as in the published code: a person who is not there is a skeleton of zeros and counts like the others.
-    #[default]
-    All,
-    /// Only those who are there.
-    Present,
 }
 
 /// Options of the `st-gcn` encoder.
@@ -71,6 +61,8 @@ pub struct StGcnConfig {
     pub dropout: f64,
     /// Start of the weights: `torch` (default) or `official`.
     pub init: Init,
+    /// What of the motion is read: `joint` (default), `bone`, `joint-motion` or `bone-motion`.
+    pub stream: Stream,
     /// Persons that count: `all` (default, as published) or `present`.
     pub persons: Persons,
     /// Arithmetic of the products while features are computed: `f32` (default), `bf16` or `auto`.
@@ -94,6 +86,7 @@ impl Default for StGcnConfig {
             temporal_kernel: 9,
             dropout: 0.2,
             init: Init::Torch,
+            stream: Stream::Joint,
             persons: Persons::All,
             inference: Precision::F32,
             weights: None,
@@ -113,7 +106,7 @@ impl StGcnConfig {
         let features = self.features.unwrap_or(if last == 4 { 4 * base } else { 256 });
         let mut outputs = [1, 1, 1, 1, 2, 2, 2, 4, 4, 4].map(|times| times * base);
         outputs[9] = features;
-        let mut input = super::net::COORDINATES;
+        let mut input = COORDINATES;
         let block = |(i, output): (usize, i64)| {
             let stride = if i == 4 || i == 7 { 2 } else { 1 };
             let plan = Plan {

@@ -1,22 +1,18 @@
 //! The network as it is evaluated: normalisation folded into the products before it.
 
-use std::collections::BTreeMap;
-
 use tch::{Kind, Tensor, no_grad};
 
-use super::net::{Block, COORDINATES, Net, Residual, Spatial};
+use super::net::{Block, Net, Residual, Spatial};
+use crate::encoders::gcn::{self, COORDINATES, InputAffine};
 use crate::encoders::layers::{channels_first, channels_last, temporal};
 
 /// Weights with the statistics of the normalisations multiplied in. Equal to the network in evaluation mode up to
 /// rounding.
 #[derive(Debug)]
-pub(super) struct Folded {
+pub struct Folded {
     kind: Kind,
-    /// `(scale, shift)`, each `[V, 3]`.
-    input: (Tensor, Tensor),
+    input: InputAffine,
     blocks: Vec<FoldedBlock>,
-    /// What an absent person (all zeros) gives, `[1, T', V, N]`, by T.
-    absent: BTreeMap<i64, Tensor>,
 }
 
 #[derive(Debug)]
@@ -36,48 +32,27 @@ enum FoldedResidual {
 
 impl Folded {
     pub(super) fn new(net: &Net, kind: Kind) -> Self {
-        no_grad(|| {
-            let (scale, shift) = net.input_norm.affine();
-            let joints = |x: &Tensor| x.view([-1, COORDINATES]);
-            Self {
-                kind,
-                input: (joints(&scale), joints(&shift)),
-                blocks: net
-                    .blocks
-                    .iter()
-                    .map(|b| FoldedBlock::new(b, &net.graph, kind))
-                    .collect(),
-                absent: BTreeMap::new(),
-            }
+        no_grad(|| Self {
+            kind,
+            input: net.input_norm.affine(COORDINATES),
+            blocks: net
+                .blocks
+                .iter()
+                .map(|b| FoldedBlock::new(b, &net.graph, kind))
+                .collect(),
         })
     }
+}
 
-    /// `x` `[n, T, V, 3]` f32 to `[n, T', V, N]` f32. `tap` sees every block's output `[n, T, V, C]`.
-    pub(super) fn forward(&self, x: &Tensor, tap: &mut dyn FnMut(&Tensor)) -> Tensor {
-        no_grad(|| {
-            let x = (x * &self.input.0 + &self.input.1).to_kind(self.kind);
-            let last = self.blocks.iter().fold(x, |x, block| {
-                let y = block.forward(&x);
-                tap(&y);
-                y
-            });
-            last.to_kind(Kind::Float)
-        })
-    }
-
-    /// What an absent person gives over `frames` frames, `[1, T', V, N]`; computed once.
-    pub(super) fn absent(&mut self, frames: i64) -> Tensor {
-        if let Some(known) = self.absent.get(&frames) {
-            return known.shallow_clone();
-        }
-        let joints = self.input.0.size()[0];
-        let x = Tensor::zeros(
-            [1, frames, joints, COORDINATES],
-            (Kind::Float, self.input.0.device()),
-        );
-        let out = self.forward(&x, &mut |_| {});
-        self.absent.insert(frames, out.shallow_clone());
-        out
+impl gcn::Folded for Folded {
+    fn forward(&self, x: &Tensor, slots: &[i64], tap: &mut dyn FnMut(&Tensor)) -> Tensor {
+        let x = self.input.apply(x, slots).to_kind(self.kind);
+        let last = self.blocks.iter().fold(x, |x, block| {
+            let y = block.forward(&x);
+            tap(&y);
+            y
+        });
+        last.to_kind(Kind::Float)
     }
 }
 

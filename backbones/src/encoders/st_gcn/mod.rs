@@ -43,6 +43,7 @@ mod tests;
 #[cfg(test)]
 mod vectors;
 
-pub use config::{Init, Persons, StGcnConfig, Variant};
+pub use config::{Init, StGcnConfig, Variant};
 pub use encoder::StGcn;
 pub use graph::{Graph, Strategy};
+pub use net::Net;

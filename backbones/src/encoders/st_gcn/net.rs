@@ -1,13 +1,14 @@
 //! The network: parameters under their official names, and the forward pass that is trained.
 
-use szar_core::NamedTensors;
+use szar_core::{NamedTensors, Result, SkeletonLayout};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::config::{Init, StGcnConfig};
-use crate::encoders::layers::{Conv, Norm, channels_first, channels_last, drop, strided, temporal};
-
-/// Coordinates of a joint.
-pub(super) const COORDINATES: i64 = 3;
+use super::folded::Folded;
+use crate::encoders::gcn::{COORDINATES, InputNorm, Network};
+use crate::encoders::layers::{
+    Conv, Norm, channels_first, channels_last, drop, same_graph, strided, temporal,
+};
 
 /// How a block's input reaches its output past the convolutions.
 #[derive(Debug)]
@@ -43,11 +44,11 @@ pub(super) struct Plan {
 
 /// ST-GCN with its classifier.
 #[derive(Debug)]
-pub(super) struct Net {
+pub struct Net {
     /// `[K, V, V]`, fixed.
     pub(super) graph: Tensor,
     /// Over V * C channels, joint-major.
-    pub(super) input_norm: Norm,
+    pub(super) input_norm: InputNorm,
     pub(super) blocks: Vec<Block>,
     /// `[S, N, 1, 1]`.
     pub(super) classifier: Conv,
@@ -58,7 +59,7 @@ impl Net {
         let graph = graph.to_device(device);
         let joints = graph.size()[1];
         let plan = config.plan();
-        let input_norm = Norm::new(joints * COORDINATES, device);
+        let input_norm = InputNorm::shared(joints * COORDINATES, device);
         let blocks: Vec<_> = plan.iter().map(|p| Block::new(p, config, &graph)).collect();
         let features = plan.last().map_or(0, |p| p.output);
         let classifier = Conv::new(features, seen_classes.max(1), 1, device);
@@ -89,9 +90,14 @@ impl Net {
             }
         });
     }
+}
 
-    /// Everything under its official name, the classifier included.
-    pub(super) fn state(&self) -> NamedTensors {
+impl Network for Net {
+    const NAME: &'static str = "st-gcn";
+    const HEAD: &'static str = "fcn";
+    type Folded = Folded;
+
+    fn state(&self) -> NamedTensors {
         let mut state = NamedTensors::new();
         state.insert("A".into(), self.graph.shallow_clone());
         self.input_norm.collect("data_bn", &mut state);
@@ -105,18 +111,27 @@ impl Net {
         state
     }
 
-    /// Training mode: `x` `[n, T, V, 3]` f32 to the last block's `[n, T', V, N]` in `kind`.
-    pub(super) fn train(&self, x: &Tensor, kind: Kind) -> Tensor {
-        let size = x.size();
-        let flat = x.reshape([size[0] * size[1], size[2] * size[3]]);
-        let x = self
-            .input_norm
-            .train(&flat, 1.0)
-            .view(size.as_slice())
-            .to_kind(kind);
+    fn head(&self) -> (&Tensor, &Tensor) {
+        (&self.classifier.weight, &self.classifier.bias)
+    }
+
+    /// `A` is compared.
+    fn accept(&self, given: &mut NamedTensors, layout: &SkeletonLayout) -> Result<()> {
+        match given.remove("A") {
+            Some(graph) => same_graph(&graph, &self.graph, &layout.name),
+            None => Ok(()),
+        }
+    }
+
+    fn train(&self, x: &Tensor, slots: &[i64], kind: Kind) -> Tensor {
+        let x = self.input_norm.train(x, slots).to_kind(kind);
         self.blocks
             .iter()
             .fold(x, |x, block| block.train(&x, &self.graph, kind))
+    }
+
+    fn fold(&self, kind: Kind) -> Folded {
+        Folded::new(self, kind)
     }
 }
 

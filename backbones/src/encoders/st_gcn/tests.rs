@@ -11,6 +11,7 @@ use tch::kind::FLOAT_CPU;
 use tch::{Device, Kind, Tensor};
 
 use super::*;
+use crate::encoders::gcn::Persons;
 use crate::nn::classifier::tests::{StopAfter, Toy, alone};
 use crate::nn::classifier::{SeenClassifier, TrainConfig};
 

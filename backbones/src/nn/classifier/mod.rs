@@ -14,10 +14,10 @@ pub use config::TrainConfig;
 
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
-use szar_core::checkpoint::copy_into;
+use szar_core::checkpoint::{copies, copy_into};
 use szar_core::optim::{Optimiser, is_finite};
 use szar_core::{Error, FitContext, FitSummary, NamedTensors, Result, SeenSkeletons, SkeletonBatch};
-use tch::{Kind, Reduction, Tensor, no_grad};
+use tch::{Kind, Reduction, Tensor};
 
 /// Steps between two looks at the loss, each of which waits for the device.
 const LOOK_EVERY: u64 = 10;
@@ -38,6 +38,14 @@ pub trait SeenClassifier {
     /// # Errors
     /// When the batch does not fit the network.
     fn eval_logits(&self, batch: &SkeletonBatch) -> Result<Tensor>;
+
+    /// Before an epoch (from 0): what is trained in it.
+    fn begin_epoch(&self, epoch: u32) {
+        let _ = epoch;
+    }
+
+    /// After the gradients are there and before they are used: published training that changes them.
+    fn after_backward(&self) {}
 }
 
 /// What the checkpoint holds besides tensors.
@@ -180,6 +188,7 @@ impl<'a, 'c> Training<'a, 'c> {
 
     /// One pass over the training part; the mean loss.
     fn train_epoch(&mut self, epoch: u32) -> Result<f64> {
+        self.net.begin_epoch(epoch);
         let seed = self.ctx.seed.derive("classifier/epoch", u64::from(epoch));
         let mut order: Vec<usize> = (0..self.train.labels().len()).collect();
         order.shuffle(&mut seed.derive("order", 0).rng());
@@ -226,6 +235,7 @@ impl<'a, 'c> Training<'a, 'c> {
         );
         self.optimiser.zero_grad();
         loss.backward();
+        self.net.after_backward();
         if let Some(limit) = self.config.grad_clip {
             self.optimiser.clip_grad_norm(limit);
         }
@@ -314,13 +324,4 @@ fn about(
         "{options} {train}+{validation} samples, seed {}, {kind:?}",
         ctx.seed.0
     ))
-}
-
-fn copies(state: &NamedTensors) -> NamedTensors {
-    no_grad(|| {
-        state
-            .iter()
-            .map(|(n, t)| (n.clone(), t.detach().copy()))
-            .collect()
-    })
 }

@@ -7,6 +7,7 @@ use super::*;
 use szar_core::{Cancel, ClassId, ClassSplit, Progress, Seed, SeenLabels, testing};
 use tch::Device;
 use tch::kind::FLOAT_CPU;
+use tch::no_grad;
 
 /// Sequences `[3, 8, 4, M]` of two seen classes: the joints of class 1 rise over time, those of class 0 sink.
 pub(crate) struct Toy {

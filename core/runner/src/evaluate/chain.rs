@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use szar_core::checkpoint::{NamedTensors, copy_into};
+use szar_core::checkpoint::{NamedTensors, copies, copy_into};
 use szar_core::online::{Online, Stepped};
 use szar_core::{AdapterConfig, Aligner, Error, Observation, Result, SampleRef, Scores, Skeletons, Task};
 use tch::{Tensor, no_grad};
@@ -137,11 +137,6 @@ impl Track<'_> {
 /// Labels reach an adapter only where it and the aligner both say that they use them, and the report says so too.
 fn sees_labels(config: &dyn AdapterConfig, aligner: &dyn Aligner) -> bool {
     aligner.capabilities().oracle_labels && config.marks().iter().any(|mark| mark.uses_test_labels)
-}
-
-fn copies(state: &NamedTensors) -> NamedTensors {
-    let copy = |(name, tensor): (&String, &Tensor)| (name.clone(), tensor.detach().copy());
-    state.iter().map(copy).collect()
 }
 
 /// One adapter on its way through the stream.

@@ -80,7 +80,9 @@ impl Trainable for AlignerPart<'_, '_> {
     fn fit(&mut self, checkpoint: PathBuf) -> Result<FitSummary> {
         let progress = self.session.progress(self.purpose);
         let mut ctx = self.session.fit_context("aligner", checkpoint, &progress);
-        ctx.motion = Some(self.motion);
+        if self.aligner.capabilities().skeletons {
+            ctx.motion = Some(self.motion);
+        }
         self.aligner.fit(self.seen, self.anchors, &mut ctx)
     }
 }
