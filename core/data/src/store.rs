@@ -128,6 +128,12 @@ impl SkeletonStore {
         &self.joints
     }
 
+    /// Frames that carry data, of some rows. Panics beyond the last row.
+    pub fn lengths(&self, rows: &Range<usize>) -> Vec<i64> {
+        let of = |row: usize| self.frames.int64_value(&[row as i64]);
+        rows.clone().map(of).collect()
+    }
+
     /// The values of some rows, `[rows, 3, T, V, M]` row-major. Panics beyond the last row.
     pub fn values(&self, rows: Range<usize>) -> &[f32] {
         let size: usize = (1..5).map(|d| self.size(d)).product();

@@ -5,7 +5,7 @@
 pub mod conform;
 mod data;
 mod evaluate;
-mod extract;
+mod features;
 pub mod matrix;
 pub mod metrics;
 mod parity;

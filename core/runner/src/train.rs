@@ -113,9 +113,8 @@ pub fn content_hash<'a>(
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text.as_bytes());
     }
-    for chunk in values.into_iter().flat_map(|part| part.chunks(1 << 16)) {
-        let bytes: Vec<u8> = chunk.iter().flat_map(|v| v.to_le_bytes()).collect();
-        hash.update(&bytes);
+    for part in values {
+        hash.update(bytemuck::cast_slice::<f32, u8>(part));
     }
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }

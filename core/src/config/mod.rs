@@ -33,6 +33,6 @@ mod yaml;
 
 pub use check::{Composition, check};
 pub use fields::{FieldDoc, fields};
-pub use pipeline::{Evaluation, Pipeline, Stream, StreamOrder, Validation};
+pub use pipeline::{Evaluation, FeatureStorage, Pipeline, StoredPrecision, Stream, StreamOrder, Validation};
 pub use resolve::{load, load_str, plugins};
 pub use resolved::Resolved;

@@ -105,6 +105,7 @@ impl Options {
             evaluate: plain.evaluate,
             stream: plain.stream,
             validation: plain.validation,
+            features: plain.features,
             output: plain.output,
         })
     }

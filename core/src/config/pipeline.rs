@@ -55,8 +55,43 @@ pub struct Pipeline {
     pub stream: Stream,
     /// What is held out of the seen classes' training samples.
     pub validation: Validation,
+    /// What is kept of the features.
+    pub features: FeatureStorage,
     /// Folder of run directories.
     pub output: FilePath,
+}
+
+/// Numbers of stored feature maps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StoredPrecision {
+    /// As they were computed.
+    #[default]
+    F32,
+    /// 16 bits, rounded: half the space. Pooled features, descriptors and logits stay `f32`.
+    F16,
+}
+
+/// What is kept of the features that the encoder gives, for later runs with the same data and encoder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FeatureStorage {
+    /// Keep them, and use what earlier runs kept. Default: true.
+    pub keep: bool,
+    /// Folder they are kept in. Default: `.features` in the folder of run directories.
+    pub store: Option<FilePath>,
+    /// Numbers of the maps: `f32` (default) or `f16`, which is rounded.
+    pub precision: StoredPrecision,
+}
+
+impl Default for FeatureStorage {
+    fn default() -> Self {
+        Self {
+            keep: true,
+            store: None,
+            precision: StoredPrecision::F32,
+        }
+    }
 }
 
 /// A protocol of evaluation.
@@ -139,6 +174,8 @@ pub(crate) struct Plain {
     pub stream: Stream,
     /// What is held out of the seen classes' training samples.
     pub validation: Validation,
+    /// What is kept of the features.
+    pub features: FeatureStorage,
     /// Folder of run directories. Default: `runs` in the working folder.
     pub output: FilePath,
 }
@@ -155,6 +192,7 @@ impl Default for Plain {
             evaluate: vec![Evaluation::Zsl],
             stream: Stream::default(),
             validation: Validation::default(),
+            features: FeatureStorage::default(),
             output: "runs".into(),
         }
     }
@@ -172,6 +210,7 @@ impl Plain {
             evaluate: pipeline.evaluate.clone(),
             stream: pipeline.stream.clone(),
             validation: pipeline.validation.clone(),
+            features: pipeline.features.clone(),
             output: pipeline.output.clone(),
         }
     }
@@ -200,6 +239,10 @@ impl Plain {
         let fraction = self.validation.fraction;
         problems.check((0.0..0.5).contains(&fraction), "validation.fraction", || {
             format!("must be at least 0 and less than 0.5, got {fraction}")
+        });
+        let rounded = self.features.precision == StoredPrecision::F16;
+        problems.check(self.features.keep || !rounded, "features.precision", || {
+            "says how features are kept, but `features.keep` is false".into()
         });
         problems.check(!self.evaluate.is_empty(), "evaluate", || {
             "nothing to evaluate; known evaluations: zsl, gzsl".into()

@@ -9,7 +9,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::Model;
 use crate::data::{Data, Part};
-use crate::extract::Features;
+use crate::features::Features;
 use crate::report::HeldOut;
 
 /// Samples that are scored at once.

@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::{Gated, Played, Setting, Streaming, argmax, columns};
 use crate::data::{Data, Part};
-use crate::extract::Features;
+use crate::features::Features;
 use crate::metrics::{auc, generalised};
 use crate::report::{Generalised, GzslReport, Prediction};
 

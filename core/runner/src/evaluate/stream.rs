@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::Model;
 use super::saved::Saves;
-use crate::extract::Features;
+use crate::features::Features;
 use crate::report::AdapterReport;
 
 /// Everything a stream needs besides its samples and candidates.

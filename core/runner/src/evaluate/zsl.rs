@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::{Played, Setting, Streaming, argmax};
 use crate::data::{Data, Part};
-use crate::extract::Features;
+use crate::features::Features;
 use crate::metrics::Confusion;
 use crate::report::{Accuracy, Prediction, ZslReport};
 

@@ -9,7 +9,7 @@ use tch::{Device, Kind};
 
 use crate::data::{Data, Part};
 use crate::evaluate::argmax;
-use crate::extract::Features;
+use crate::features::Features;
 use crate::metrics::Confusion;
 use crate::report::{DataReport, EncoderReport, Provenance};
 

@@ -12,7 +12,7 @@ use szar_core::{
 use super::Session;
 use crate::data::Data;
 use crate::evaluate::{Clock, Gated, Model, Saves, Streaming, fit_gate, gzsl, sees_truth, stage, zsl};
-use crate::extract::Features;
+use crate::features::Features;
 use crate::report::{GzslReport, HeldOut, Prediction, ZslReport};
 
 /// What is left after training.

@@ -14,7 +14,7 @@ use super::evaluate::Trained;
 use super::training::Course;
 use crate::data::{Data, Part, TrainingData};
 use crate::evaluate::{Model, columns, score};
-use crate::extract::Features;
+use crate::features::Features;
 use crate::report::HeldOut;
 
 /// Classes that must remain to be trained on.

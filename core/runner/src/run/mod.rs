@@ -18,7 +18,7 @@ use szar_core::{
 
 use crate::data::Data;
 use crate::evaluate::stage;
-use crate::extract::Features;
+use crate::features::Features;
 use crate::perf::{Stage, Watch};
 use crate::report::{AlignerReport, EncoderReport, Report};
 use crate::rundir::RunDir;

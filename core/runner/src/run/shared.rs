@@ -1,13 +1,16 @@
 //! Trained parts that runs share: where they are kept, under a hash of all that determines them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde_json::Value;
 use szar_core::{SemanticAnchors, SkeletonEncoder};
 use tch::Kind;
 
 use super::Session;
+use super::training::Course;
 use crate::data::TrainingData;
-use crate::extract::Features;
+use crate::features::{Extraction, Features, Form};
 use crate::train::content_hash;
 
 /// What an encoder is made of, besides its data.
@@ -46,25 +49,78 @@ impl Session<'_> {
         let (texts, names) = (texts.join(" "), anchors.classes.names().join("\n"));
         let shape = format!("{:?} {:?}", anchors.values.size(), features.map.dims());
         // The weights themselves: an encoder may also come from a file.
-        let mut weights = Vec::new();
-        let mut names_of_weights = String::new();
-        for (name, tensor) in encoder.state() {
-            names_of_weights.push_str(&format!("{name} {:?} ", tensor.size()));
-            let values = szar_core::host::HostF32::new(&tensor.to_kind(Kind::Float));
-            weights.extend_from_slice(values.as_slice());
-        }
+        let weights = weights_hash(encoder);
         let anchors = szar_core::host::HostF32::new(&anchors.values);
-        weights.extend_from_slice(anchors.as_slice());
         let parts = [
             &options,
             &self.encoder_hash(data),
             &texts,
             &names,
             &shape,
-            &names_of_weights,
+            &weights,
         ];
-        let hash = content_hash(parts.map(String::as_str), [weights.as_slice()]);
+        let hash = content_hash(parts.map(String::as_str), [anchors.as_slice()]);
         Some(self.shared("aligner", &hash))
+    }
+
+    /// Where features are kept.
+    pub(super) fn feature_folder(&self) -> PathBuf {
+        let chosen = self.pipeline.features.store.as_ref();
+        chosen.map_or_else(
+            || self.pipeline.output.0.join(".features"),
+            |store| store.0.clone(),
+        )
+    }
+
+    /// Name and form of the features that this run wants: a hash of the preprocessed sequences, the encoder's weights
+    /// and options, and all else that determines the bits.
+    pub(super) fn feature_entry(&self, extraction: &Extraction, course: &Course) -> (String, Form) {
+        let store = extraction.store;
+        let rows = 0..extraction.count;
+        let precision = self.resolved.hash_of(&["precision", "threads"]);
+        let texts = [
+            self.inference_options(),
+            weights_hash(extraction.encoder),
+            format!("{:?} {:?}", extraction.encoder.spec(), store.layout()),
+            format!(
+                "{:?} {} {}",
+                store.lengths(&rows),
+                store.frames(),
+                store.persons()
+            ),
+            format!("{precision} {:?}/{}", self.ctx.device, tch::get_num_threads()),
+            format!(
+                "{:?} {}",
+                self.pipeline.features.precision,
+                env!("CARGO_PKG_VERSION")
+            ),
+        ];
+        let key = content_hash(texts.iter().map(String::as_str), [store.values(rows)]);
+        let info = course.data.data().dataset.info();
+        let mut about: BTreeMap<String, String> = self
+            .about("encoder", self.pipeline.encoder.typetag_name())
+            .into_iter()
+            .collect();
+        about.insert("dataset".into(), info.name.clone());
+        about.insert("split".into(), course.data.data().split.name().into());
+        let form = Form::new(
+            extraction.count,
+            extraction.encoder.spec(),
+            self.needs_map().then_some(self.pipeline.features.precision),
+            store.layout(),
+            about,
+        );
+        (key[..32].to_owned(), form)
+    }
+
+    /// The encoder's options without those that say where its weights came from.
+    fn inference_options(&self) -> String {
+        let mut block = self.resolved.value.get("encoder").cloned().unwrap_or_default();
+        if let Value::Object(fields) = &mut block {
+            fields.retain(|name, _| name != "weights" && name != "train");
+        }
+        let origin = self.resolved.hash_of(&["plugins"]);
+        format!("{block} {origin}")
     }
 
     fn shared(&self, part: &str, hash: &str) -> PathBuf {
@@ -107,4 +163,18 @@ impl Session<'_> {
             ("seed".into(), self.pipeline.seed.to_string()),
         ]
     }
+}
+
+/// Hash of an encoder's weights, by name.
+fn weights_hash(encoder: &dyn SkeletonEncoder) -> String {
+    let state = encoder.state();
+    let names: Vec<String> = state.iter().map(|(n, t)| format!("{n} {:?}", t.size())).collect();
+    let values: Vec<_> = state
+        .values()
+        .map(|t| szar_core::host::HostF32::new(&t.to_kind(Kind::Float)))
+        .collect();
+    content_hash(
+        names.iter().map(String::as_str),
+        values.iter().map(|v| v.as_slice()),
+    )
 }

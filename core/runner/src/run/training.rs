@@ -13,7 +13,7 @@ use szar_core::{
 use super::parts::{AlignerPart, EncoderPart, Motion, Named};
 use super::{Session, spec};
 use crate::data::{Data, Part, TrainingData};
-use crate::extract::{Features, extract, finite};
+use crate::features::{Extraction, FeatureStore, Features, Origin, finite};
 use crate::perf::{Stage, Watch};
 use crate::train::{Source, Trained, obtain};
 
@@ -157,17 +157,26 @@ impl Session<'_> {
 
     pub(super) fn extract(&mut self, encoder: &dyn SkeletonEncoder, course: &Course) -> Result<Features> {
         let watch = Watch::start(&course.purpose.stage("features"));
-        let features = extract(
+        let progress = self.progress(course.purpose);
+        let extraction = Extraction {
             encoder,
-            &course.data.data().store,
-            course.rows,
-            !self.needs_map(),
-            self.ctx.device,
-            &self.progress(course.purpose),
-            self.options.cancel,
-        )?;
+            store: &course.data.data().store,
+            count: course.rows,
+            device: self.ctx.device,
+            progress: &progress,
+            cancel: self.options.cancel,
+        };
+        let kept = &self.pipeline.features;
+        let (features, origin) = if kept.keep && !self.options.fresh {
+            let store = FeatureStore::new(self.feature_folder());
+            let (key, form) = self.feature_entry(&extraction, course);
+            store.obtain(&key, &form, extraction.store.layout(), &extraction)?
+        } else {
+            (extraction.run(!self.needs_map())?, Origin::Computed)
+        };
         finite(&features, course.learned())?;
-        self.stages.push(watch.stop(course.rows as u64, false));
+        self.stages
+            .push(watch.stop(course.rows as u64, origin == Origin::Kept));
         Ok(features)
     }
 

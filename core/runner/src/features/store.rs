@@ -1,0 +1,103 @@
+//! Who computes an entry, and who waits for it.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use szar_core::{Cancel, Error, Result, SkeletonLayout};
+
+use super::entry::{self, Form, Unfit};
+use super::writer::{Writer, remove};
+use super::{Extraction, Features};
+
+/// How long a run waits before it asks again whether another one has finished an entry.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Features that runs share, each entry under a hash of all that determines it. Any number of processes may use one
+/// store at once: the first that needs an entry computes it, the others wait for it.
+#[derive(Clone, Debug)]
+pub struct FeatureStore {
+    folder: PathBuf,
+}
+
+/// Where features came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An earlier run kept them.
+    Kept,
+    /// They were computed now, at least in part.
+    Computed,
+}
+
+impl FeatureStore {
+    /// A store in a folder, which need not be there.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Folder of the entry with this key.
+    pub fn folder_of(&self, key: &str) -> PathBuf {
+        entry::folder(&self.folder, key)
+    }
+
+    /// The features of the entry `key`, on the extraction's device: read if they were kept, else computed and kept. An
+    /// entry that is damaged is computed anew.
+    ///
+    /// # Errors
+    /// When the encoder refuses a batch, the folder cannot be written, or the user stops; what is computed by then is
+    /// kept, and the next attempt goes on from there.
+    pub fn obtain(
+        &self,
+        key: &str,
+        form: &Form,
+        layout: &SkeletonLayout,
+        extraction: &Extraction,
+    ) -> Result<(Features, Origin)> {
+        let folder = self.folder_of(key);
+        let read = || entry::open(&folder, form, extraction.device);
+        // Whole entries are never written to, so that they are read without a lock.
+        if let Ok(features) = read() {
+            return Ok((features, Origin::Kept));
+        }
+        let _lock = self.lock(key, extraction.cancel)?;
+        match read() {
+            Ok(features) => return Ok((features, Origin::Kept)),
+            Err(Unfit::Damaged(error)) => {
+                tracing::warn!(%error, "features that an earlier run kept are damaged: computed anew");
+            }
+            Err(Unfit::Absent) => {}
+        }
+        let part = folder.with_extension("part");
+        let finished = Writer::open(part, form.clone(), layout)?.finish(extraction)?;
+        remove(&folder)?;
+        fs::rename(&finished, &folder).map_err(|e| Error::write(&folder, e))?;
+        match read() {
+            Ok(features) => Ok((features, Origin::Computed)),
+            Err(Unfit::Damaged(error)) => Err(error.context("features that were just written")),
+            Err(Unfit::Absent) => Err(Error::Missing(format!(
+                "features that were just written to {}",
+                folder.display()
+            ))),
+        }
+    }
+
+    /// Waits until no other process computes this entry.
+    fn lock(&self, key: &str, cancel: &Cancel) -> Result<File> {
+        let path = self.folder_of(key).with_extension("lock");
+        let parent = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(parent).map_err(|e| Error::write(parent, e))?;
+        let mut options = OpenOptions::new();
+        let options = options.create(true).truncate(false).write(true);
+        let lock = options.open(&path).map_err(|e| Error::write(&path, e))?;
+        let mut told = false;
+        while lock.try_lock().is_err() {
+            if !told {
+                tracing::info!(path = %path.display(), "another run is computing these features: waiting for it");
+                told = true;
+            }
+            cancel.check()?;
+            std::thread::sleep(POLL);
+        }
+        Ok(lock)
+    }
+}
