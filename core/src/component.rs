@@ -125,6 +125,8 @@ pub struct Capabilities {
 pub struct Requirements {
     /// Needs the spatio-temporal map, with the reason (which option asks for it).
     pub feature_map: Option<String>,
+    /// The map's eight descriptors do instead of the map ([`crate::FeatureMap::descriptors`]).
+    pub descriptors_do: bool,
     /// Needs body parts of the layout.
     pub parts: bool,
     /// Needs gradients from the scores to the anchors.

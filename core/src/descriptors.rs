@@ -47,6 +47,9 @@ pub fn pool(
     wanted: &[Granularity],
     split: TemporalSplit,
 ) -> Result<Tensor> {
+    if let Some(known) = kept(map, wanted, split) {
+        return Ok(known);
+    }
     let (batch, channels, frames, joints) = map.dims();
     let weights = averaging(frames, joints, layout, wanted, split)?.to_device(map.values.device());
     let flat = map
@@ -54,6 +57,18 @@ pub fn pool(
         .to_kind(Kind::Float)
         .reshape([batch, channels, frames * joints]);
     Ok(flat.matmul(&weights.transpose(0, 1)).transpose(1, 2).contiguous())
+}
+
+/// `[B, D, N]` f32, where the map carries its descriptors and they are those that are wanted.
+pub fn kept(map: &FeatureMap, wanted: &[Granularity], split: TemporalSplit) -> Option<Tensor> {
+    let all = map
+        .descriptors
+        .as_ref()
+        .filter(|_| split == TemporalSplit::Floor)?;
+    let place = |g: &Granularity| Granularity::PURLS_ORDER.iter().position(|known| known == g);
+    let places: Option<Vec<i64>> = wanted.iter().map(|g| place(g).map(|i| i as i64)).collect();
+    let places = Tensor::from_slice(&places?).to_device(all.device());
+    Some(all.index_select(1, &places))
 }
 
 /// `[D, T'·V']` f32 on the CPU: row d averages the nodes that belong to granularity d.
@@ -130,6 +145,27 @@ mod tests {
             .mean_dim([2i64, 3].as_slice(), false, Kind::Float);
         assert!(got.select(1, 0).allclose(&end, 1e-5, 1e-6, false));
         assert!(got.select(1, 2).allclose(&map.pooled(), 1e-5, 1e-6, false));
+    }
+
+    #[test]
+    fn descriptors_that_a_map_carries_stand_for_the_map() {
+        let layout = crate::testing::layout(4);
+        let map = FeatureMap::new(Tensor::randn([3, 5, 6, 4], tch::kind::FLOAT_CPU)).unwrap();
+        let pool = |map: &FeatureMap, wanted: &[Granularity], split| pool(map, &layout, wanted, split);
+        let all = pool(&map, &Granularity::PURLS_ORDER, TemporalSplit::Floor).unwrap();
+        let pooled = FeatureMap::from_pooled(&map.pooled()).unwrap();
+        let light = pooled.with_descriptors(all).unwrap();
+        let wanted = [Granularity::END, Granularity::HEAD];
+        let got = pool(&light.narrow(1, 2), &wanted, TemporalSplit::Floor).unwrap();
+        let want = pool(&map.narrow(1, 2), &wanted, TemporalSplit::Floor).unwrap();
+        assert!(got.allclose(&want, 1e-5, 1e-6, false));
+        assert!(pool(&light, &wanted, TemporalSplit::Round).is_err());
+        let short = FeatureMap::from_pooled(&map.pooled()).unwrap();
+        assert!(
+            short
+                .with_descriptors(Tensor::zeros([3, 7, 5], tch::kind::FLOAT_CPU))
+                .is_err()
+        );
     }
 
     #[test]

@@ -116,6 +116,9 @@ impl SkeletonCache {
         let (batch, channels, frames, joints) = seen.features.dims();
         let width = Some(stream.size().width as i64);
         szar_core::shape::expect("features", &seen.features.values, [None, width, None, None])?;
+        if let Some(kept) = descriptors::kept(seen.features, wanted, split) {
+            return Ok(kept);
+        }
         let pooling = match &stream.pooling {
             Some((t, v, pooling)) if (*t, *v) == (frames, joints) => pooling.shallow_clone(),
             _ => {

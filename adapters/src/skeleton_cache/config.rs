@@ -238,6 +238,7 @@ impl AdapterConfig for SkeletonCacheConfig {
             .collect();
         Requirements {
             feature_map: beyond.first().map(|slot| format!("`descriptors` has `{slot}`")),
+            descriptors_do: self.behaviour().temporal_split == TemporalSplit::Floor,
             parts: beyond.iter().any(|slot| PARTS.contains(slot)),
             ..Requirements::default()
         }

@@ -34,6 +34,8 @@ struct Cli {
 enum Command {
     /// Train on seen classes, recognise unseen ones, adapt online, report.
     Run(command::run::Args),
+    /// Compute and keep the features of a pipeline's encoder, for later runs and for other programs.
+    Extract(command::extract::Args),
     /// Judge a pipeline without touching its data; lists every problem.
     Check(command::check::Args),
     /// The registered components.
@@ -68,7 +70,11 @@ pub fn main() -> ExitCode {
     };
     if matches!(
         cli.command,
-        Command::Run(_) | Command::Conform(_) | Command::Embed(_) | Command::Semantics(_)
+        Command::Run(_)
+            | Command::Extract(_)
+            | Command::Conform(_)
+            | Command::Embed(_)
+            | Command::Semantics(_)
     ) {
         threads::settle_wait_policy();
     }
@@ -77,6 +83,7 @@ pub fn main() -> ExitCode {
     stop_on_signal(&cancel);
     let result = catch(|| match &cli.command {
         Command::Run(args) => command::run::run(args, &output, &cancel),
+        Command::Extract(args) => command::extract::run(args, &output, &cancel),
         Command::Check(args) => command::check::run(args, &output),
         Command::List(args) => command::list::run(args, &output),
         Command::Describe(args) => command::describe::run(args, &output),

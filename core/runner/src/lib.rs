@@ -19,7 +19,7 @@ mod train;
 
 pub use conform::{CaseReport, Verdict, conform};
 pub use report::Report;
-pub use run::{Models, Outcome, RunOptions, SAVE_EVERY, cache_dir, run, run_after};
+pub use run::{Extracted, Models, Outcome, RunOptions, SAVE_EVERY, cache_dir, extract, run, run_after};
 
 // A crate that nobody names is not linked, and its components vanish in silence.
 use szar_adapters as _;

@@ -69,6 +69,9 @@ impl SkeletonBatch {
 pub struct FeatureMap {
     /// `[B, N, T', V']`; T' = V' = 1 when only pooled features exist.
     pub values: Tensor,
+    /// `[B, 8, N]` f32, where they were computed when the map was there: its descriptors in the order of
+    /// [`Granularity::PURLS_ORDER`], thirds rounded down. They may stand beside pooled features.
+    pub descriptors: Option<Tensor>,
 }
 
 impl FeatureMap {
@@ -78,7 +81,23 @@ impl FeatureMap {
     /// [`Error::Shape`] for any other rank.
     pub fn new(values: Tensor) -> Result<Self> {
         shape::expect("feature map", &values, [None, None, None, None])?;
-        Ok(Self { values })
+        Ok(Self {
+            values,
+            descriptors: None,
+        })
+    }
+
+    /// The same features with their descriptors.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when those are not `[B, 8, N]`.
+    pub fn with_descriptors(self, descriptors: Tensor) -> Result<Self> {
+        let (b, n, _, _) = self.dims();
+        shape::expect("descriptors", &descriptors, [Some(b), Some(8), Some(n)])?;
+        Ok(Self {
+            descriptors: Some(descriptors),
+            ..self
+        })
     }
 
     /// Wraps pooled features `[B, N]`.
@@ -114,15 +133,19 @@ impl FeatureMap {
 
     /// Rows `start .. start + len` without a copy.
     pub fn narrow(&self, start: i64, len: i64) -> Self {
+        let rows = |t: &Tensor| t.narrow(0, start, len);
         Self {
-            values: self.values.narrow(0, start, len),
+            values: rows(&self.values),
+            descriptors: self.descriptors.as_ref().map(rows),
         }
     }
 
     /// The rows that `index` (`[n]` i64 on the same device) names.
     pub fn select(&self, index: &Tensor) -> Self {
+        let rows = |t: &Tensor| t.index_select(0, index);
         Self {
-            values: self.values.index_select(0, index),
+            values: rows(&self.values),
+            descriptors: self.descriptors.as_ref().map(rows),
         }
     }
 }

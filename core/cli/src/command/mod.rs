@@ -5,6 +5,7 @@ pub mod conform;
 pub mod describe;
 pub mod doctor;
 pub mod embed;
+pub mod extract;
 pub mod list;
 pub mod matrix;
 pub mod plugin;

@@ -122,8 +122,20 @@ impl Form {
     fn serves(&self, wanted: &Self) -> bool {
         self.rows == wanted.rows
             && self.features == wanted.features
+            && (self.descriptors || !wanted.descriptors)
             && (wanted.map.is_none() || self.map == wanted.map)
     }
+}
+
+/// How much of the features a run wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// Their mean over frames and joints.
+    Pooled,
+    /// That, and the eight descriptors.
+    Descriptors,
+    /// The whole map.
+    Map,
 }
 
 /// Why an entry is not used.
@@ -135,8 +147,13 @@ pub(super) enum Unfit {
     Damaged(Error),
 }
 
-/// Reads what `wanted` wants of the entry in a folder, every number checked.
-pub(super) fn open(folder: &Path, wanted: &Form, device: Device) -> std::result::Result<Features, Unfit> {
+/// Reads what is wanted of the entry in a folder, if it is of this form; every number is checked.
+pub(super) fn open(
+    folder: &Path,
+    form: &Form,
+    wanted: Wanted,
+    device: Device,
+) -> std::result::Result<Features, Unfit> {
     let path = folder.join("index.json");
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -145,22 +162,25 @@ pub(super) fn open(folder: &Path, wanted: &Form, device: Device) -> std::result:
     };
     let index: Index = serde_json::from_str(&text)
         .map_err(|e| Unfit::Damaged(Error::format(&path, format!("line {}", e.line()), e.to_string())))?;
-    if !index.form.serves(wanted) {
+    if !index.form.serves(form) {
         return Err(Unfit::Absent);
     }
-    read(folder, &index, wanted.map.is_some(), device).map_err(Unfit::Damaged)
+    read(folder, &index, wanted, device).map_err(Unfit::Damaged)
 }
 
-fn read(folder: &Path, index: &Index, map: bool, device: Device) -> Result<Features> {
+fn read(folder: &Path, index: &Index, wanted: Wanted, device: Device) -> Result<Features> {
     let arrays = index.form.arrays();
     let array = |stem: &str| arrays.iter().find(|a| a.file.starts_with(stem));
     let load = |array: &Array| load(folder, array, index).map(|t| t.to_device(device));
-    let values = match array("map.").filter(|_| map) {
+    let mut map = match array("map.").filter(|_| wanted == Wanted::Map) {
         Some(array) => FeatureMap::new(load(array)?.to_kind(Kind::Float))?,
         None => FeatureMap::from_pooled(&array("pooled.").map_or_else(|| Err(missing(folder)), load)?)?,
     };
+    if let Some(array) = array("descriptors.").filter(|_| wanted >= Wanted::Descriptors) {
+        map = map.with_descriptors(load(array)?)?;
+    }
     Ok(Features {
-        map: values,
+        map,
         seen_logits: array("logits.").map(load).transpose()?,
     })
 }

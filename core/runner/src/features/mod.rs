@@ -18,7 +18,7 @@ use szar_core::{Cancel, Encoding, Error, FeatureMap, Progress, Result, SkeletonE
 use szar_data::store::SkeletonStore;
 use tch::{Device, Kind, Tensor, no_grad};
 
-pub use entry::Form;
+pub use entry::{Form, Wanted};
 pub use store::{FeatureStore, Origin};
 
 /// Rows that are encoded, written and checked together.

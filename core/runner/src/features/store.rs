@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use szar_core::{Cancel, Error, Result, SkeletonLayout};
 
-use super::entry::{self, Form, Unfit};
+use super::entry::{self, Form, Unfit, Wanted};
 use super::writer::{Writer, remove};
 use super::{Extraction, Features};
 
@@ -50,11 +50,12 @@ impl FeatureStore {
         &self,
         key: &str,
         form: &Form,
+        wanted: Wanted,
         layout: &SkeletonLayout,
         extraction: &Extraction,
     ) -> Result<(Features, Origin)> {
         let folder = self.folder_of(key);
-        let read = || entry::open(&folder, form, extraction.device);
+        let read = || entry::open(&folder, form, wanted, extraction.device);
         // Whole entries are never written to, so that they are read without a lock.
         if let Ok(features) = read() {
             return Ok((features, Origin::Kept));

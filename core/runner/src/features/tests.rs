@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use szar_core::config::StoredPrecision;
+use szar_core::descriptors::{self, TemporalSplit};
 use szar_core::progress::Silent;
 use szar_core::{
     BuildContext, Cancel, Dataset, DatasetConfig, EncoderSpec, Encoding, Error, FeatureMap, FitContext,
-    FitSummary, NamedTensors, Result, Seed, SeenSkeletons, SkeletonBatch, SkeletonEncoder,
+    FitSummary, Granularity, NamedTensors, Result, Seed, SeenSkeletons, SkeletonBatch, SkeletonEncoder,
 };
 use szar_data::store::SkeletonStore;
 use tch::{Device, Kind};
@@ -131,7 +132,7 @@ impl Fixture {
         let form = self.form(&encoder, map);
         let extraction = self.extraction(&encoder, &cancel);
         let (features, origin) = store
-            .obtain("key", &form, self.sequences.layout(), &extraction)
+            .obtain("key", &form, wanted(map), self.sequences.layout(), &extraction)
             .unwrap();
         (features, origin, encoder.encoded.get())
     }
@@ -146,6 +147,10 @@ impl Fixture {
             .folder_of("key")
             .join(name)
     }
+}
+
+fn wanted(map: Option<StoredPrecision>) -> Wanted {
+    map.map_or(Wanted::Descriptors, |_| Wanted::Map)
 }
 
 fn same(a: &Features, b: &Features) -> bool {
@@ -169,10 +174,25 @@ fn what_is_kept_equals_what_is_computed() {
     assert_eq!((origin, encoded), (Origin::Kept, 0));
     let computed = fixture.computed(false);
     assert!(same(&first, &computed) && same(&second, &computed));
-    // Pooled features stand beside the map.
+    // Pooled features and descriptors stand beside the map.
     let (pooled, origin, _) = fixture.obtain(None);
     assert_eq!(origin, Origin::Kept);
     assert!(same(&pooled, &fixture.computed(true)));
+    let eight = descriptors::pool(
+        &computed.map,
+        fixture.sequences.layout(),
+        &Granularity::PURLS_ORDER,
+        TemporalSplit::Floor,
+    );
+    let eight = eight.unwrap();
+    assert_eq!(eight.size(), [300, 8, 3]);
+    assert!(
+        pooled
+            .map
+            .descriptors
+            .unwrap()
+            .allclose(&eight, 1e-5, 1e-6, false)
+    );
 }
 
 #[test]
@@ -229,7 +249,7 @@ fn stopped(fixture: &Fixture, map: Option<StoredPrecision>) {
     let store = FeatureStore::new(fixture.folder.path().into());
     let form = fixture.form(&encoder, map);
     let extraction = fixture.extraction(&encoder, &cancel);
-    let result = store.obtain("key", &form, fixture.sequences.layout(), &extraction);
+    let result = store.obtain("key", &form, wanted(map), fixture.sequences.layout(), &extraction);
     assert!(matches!(result, Err(Error::Cancelled)));
 }
 

@@ -2,6 +2,7 @@
 
 mod describe;
 mod evaluate;
+mod extract;
 mod held_out;
 mod parts;
 mod shared;
@@ -18,7 +19,7 @@ use szar_core::{
 
 use crate::data::Data;
 use crate::evaluate::stage;
-use crate::features::Features;
+use crate::features::{Features, Wanted};
 use crate::perf::{Stage, Watch};
 use crate::report::{AlignerReport, EncoderReport, Report};
 use crate::rundir::RunDir;
@@ -26,6 +27,8 @@ use crate::summary;
 
 use self::describe::{count, data_report, encoder_report, marks, provenance};
 use self::training::Course;
+
+pub use extract::{Extracted, extract};
 
 /// How to run, as far as it does not change results.
 pub struct RunOptions<'a> {
@@ -75,14 +78,7 @@ pub fn run(resolved: &Resolved, options: &RunOptions) -> Result<Outcome> {
 /// # Errors
 /// As [`run`].
 pub fn run_after(resolved: &Resolved, options: &RunOptions, models: &mut Models) -> Result<Outcome> {
-    let pipeline = &resolved.pipeline;
-    let device = pipeline.device.resolve()?;
-    let output = &pipeline.output.0;
-    let hash = resolved.hash();
-    let root = options
-        .out
-        .clone()
-        .unwrap_or_else(|| output.join(format!("{}-{}", pipeline.name, &hash[..12])));
+    let root = folder(resolved, options);
     if options.resume {
         RunDir::must_be_unfinished(&root)?;
     }
@@ -96,19 +92,7 @@ pub fn run_after(resolved: &Resolved, options: &RunOptions, models: &mut Models)
             reused: true,
         });
     }
-    let ctx = BuildContext {
-        device,
-        seed: Seed(pipeline.seed),
-        cache: cache_dir(),
-    };
-    let mut session = Session {
-        resolved,
-        pipeline,
-        options,
-        dir: &dir,
-        ctx,
-        stages: Vec::new(),
-    };
+    let mut session = Session::new(resolved, options, &dir)?;
     let (report, predictions) = session.run(models)?;
     let summary = summary::text(&report);
     dir.finish(&report, &predictions, &summary)?;
@@ -118,6 +102,14 @@ pub fn run_after(resolved: &Resolved, options: &RunOptions, models: &mut Models)
         summary,
         reused: false,
     })
+}
+
+/// Folder of a run.
+fn folder(resolved: &Resolved, options: &RunOptions) -> PathBuf {
+    let pipeline = &resolved.pipeline;
+    let name = || format!("{}-{}", pipeline.name, &resolved.hash()[..12]);
+    let chosen = options.out.clone();
+    chosen.unwrap_or_else(|| pipeline.output.0.join(name()))
 }
 
 /// Folder for what can be computed again: `$SZAR_CACHE`, else `szar` in the user's cache folder.
@@ -168,7 +160,23 @@ struct Prepared {
     aligner_report: AlignerReport,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    fn new(resolved: &'a Resolved, options: &'a RunOptions, dir: &'a RunDir) -> Result<Self> {
+        let pipeline = &resolved.pipeline;
+        Ok(Self {
+            resolved,
+            pipeline,
+            options,
+            dir,
+            ctx: BuildContext {
+                device: pipeline.device.resolve()?,
+                seed: Seed(pipeline.seed),
+                cache: cache_dir(),
+            },
+            stages: Vec::new(),
+        })
+    }
+
     fn run(&mut self, models: &mut Models) -> Result<(Report, Vec<crate::report::Prediction>)> {
         let started = Instant::now();
         let key = self.key();
@@ -225,7 +233,7 @@ impl Session<'_> {
             "aligner",
             "validation",
         ]);
-        format!("{options}/{}", if self.needs_map() { "map" } else { "pooled" })
+        format!("{options}/{:?}", self.wanted())
     }
 
     /// What an earlier run prepared; its weights also stand in this run's folder.
@@ -304,10 +312,15 @@ impl Session<'_> {
     }
 }
 
-/// Does an adapter want more than pooled features? Where it encodes skeletons itself, it compares what it gets with those
-/// of the stream, which must then be of the encoder's form.
-fn wants_map(needs: &Requirements) -> bool {
-    needs.feature_map.is_some() || needs.skeletons.is_some() || needs.node_embeddings
+/// How much of the features an adapter wants. Where it encodes skeletons itself, it compares what it gets with those of
+/// the stream, which must then be of the encoder's form.
+fn wanted(needs: &Requirements) -> Wanted {
+    match &needs.feature_map {
+        _ if needs.skeletons.is_some() || needs.node_embeddings => Wanted::Map,
+        None => Wanted::Pooled,
+        Some(_) if needs.descriptors_do => Wanted::Descriptors,
+        Some(_) => Wanted::Map,
+    }
 }
 
 /// The form that the features have.

@@ -72,7 +72,7 @@ impl Session<'_> {
         )
     }
 
-    /// Name and form of the features that this run wants: a hash of the preprocessed sequences, the encoder's weights
+    /// Name and form of the features of a course, the map not asked for: a hash of the preprocessed sequences, the encoder's weights
     /// and options, and all else that determines the bits.
     pub(super) fn feature_entry(&self, extraction: &Extraction, course: &Course) -> (String, Form) {
         let store = extraction.store;
@@ -106,7 +106,7 @@ impl Session<'_> {
         let form = Form::new(
             extraction.count,
             extraction.encoder.spec(),
-            self.needs_map().then_some(self.pipeline.features.precision),
+            None,
             store.layout(),
             about,
         );

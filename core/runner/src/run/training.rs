@@ -13,7 +13,7 @@ use szar_core::{
 use super::parts::{AlignerPart, EncoderPart, Motion, Named};
 use super::{Session, spec};
 use crate::data::{Data, Part, TrainingData};
-use crate::features::{Extraction, FeatureStore, Features, Origin, finite};
+use crate::features::{Extraction, FeatureStore, Features, Origin, Wanted, finite};
 use crate::perf::{Stage, Watch};
 use crate::train::{Source, Trained, obtain};
 
@@ -155,29 +155,43 @@ impl Session<'_> {
         })
     }
 
+    /// Features of a course's rows: those that an earlier run kept, or computed now.
     pub(super) fn extract(&mut self, encoder: &dyn SkeletonEncoder, course: &Course) -> Result<Features> {
         let watch = Watch::start(&course.purpose.stage("features"));
         let progress = self.progress(course.purpose);
-        let extraction = Extraction {
-            encoder,
-            store: &course.data.data().store,
-            count: course.rows,
-            device: self.ctx.device,
-            progress: &progress,
-            cancel: self.options.cancel,
-        };
-        let kept = &self.pipeline.features;
-        let (features, origin) = if kept.keep && !self.options.fresh {
+        let extraction = self.extraction(encoder, course, &progress);
+        let mut wanted = self.wanted();
+        let (features, origin) = if self.keeps_features() {
             let store = FeatureStore::new(self.feature_folder());
-            let (key, form) = self.feature_entry(&extraction, course);
-            store.obtain(&key, &form, extraction.store.layout(), &extraction)?
+            let (key, mut form) = self.feature_entry(&extraction, course);
+            if wanted == Wanted::Descriptors && !form.descriptors {
+                wanted = Wanted::Map;
+            }
+            form.map = (wanted == Wanted::Map).then_some(self.pipeline.features.precision);
+            store.obtain(&key, &form, wanted, extraction.store.layout(), &extraction)?
         } else {
-            (extraction.run(!self.needs_map())?, Origin::Computed)
+            (extraction.run(wanted == Wanted::Pooled)?, Origin::Computed)
         };
         finite(&features, course.learned())?;
         self.stages
             .push(watch.stop(course.rows as u64, origin == Origin::Kept));
         Ok(features)
+    }
+
+    pub(super) fn extraction<'b>(
+        &'b self,
+        encoder: &'b dyn SkeletonEncoder,
+        course: &'b Course,
+        progress: &'b dyn Progress,
+    ) -> Extraction<'b> {
+        Extraction {
+            encoder,
+            store: &course.data.data().store,
+            count: course.rows,
+            device: self.ctx.device,
+            progress,
+            cancel: self.options.cancel,
+        }
     }
 
     /// An aligner trained on `features` of the store's rows; `anchors` may be those of further classes.
@@ -216,7 +230,7 @@ impl Session<'_> {
         let motion = Motion {
             skeletons: &skeletons,
             encoder,
-            pooled: !self.needs_map(),
+            pooled: features.map.is_pooled(),
         };
         let mut part = AlignerPart {
             aligner: aligner.as_mut(),
@@ -239,10 +253,20 @@ impl Session<'_> {
         Ok((aligner, trained.summary))
     }
 
-    pub(super) fn needs_map(&self) -> bool {
-        let adapters = &self.pipeline.adapters;
-        self.pipeline.aligner.capabilities().features == FeatureNeed::Map
-            || adapters.iter().any(|a| super::wants_map(&a.requirements()))
+    fn keeps_features(&self) -> bool {
+        self.pipeline.features.keep && !self.options.fresh
+    }
+
+    /// How much of the features this run wants. Descriptors without the map come from the store alone.
+    pub(super) fn wanted(&self) -> Wanted {
+        let adapters = self.pipeline.adapters.iter();
+        let by_adapters = adapters.map(|a| super::wanted(&a.requirements())).max();
+        let wanted = by_adapters.unwrap_or(Wanted::Pooled);
+        match self.pipeline.aligner.capabilities().features {
+            FeatureNeed::Map => Wanted::Map,
+            _ if wanted == Wanted::Descriptors && !self.keeps_features() => Wanted::Map,
+            _ => wanted,
+        }
     }
 
     pub(super) fn progress(&self, purpose: Purpose) -> Named<'_> {

@@ -101,7 +101,10 @@ impl SkeletonEncoder for FaultyEncoder {
             _ => {}
         }
         Ok(Encoding {
-            features: FeatureMap { values },
+            features: FeatureMap {
+                values,
+                descriptors: None,
+            },
             seen_logits: None,
         })
     }
