@@ -28,12 +28,14 @@ pub struct Devise {
     config: DeviseConfig,
     /// M, `[d, N]`.
     projection: Dense,
+    texts: pooled::Texts,
 }
 
 impl Devise {
     fn new(config: &DeviseConfig, channels: i64, width: i64, device: Device) -> Self {
         Self {
             config: config.clone(),
+            texts: pooled::Texts::default(),
             projection: Dense::without_bias(channels, width, Init::Torch, device),
         }
     }
@@ -48,7 +50,8 @@ impl Devise {
 
     /// `[C, d]`, rows of length 1.
     fn text(&self, anchors: &SemanticAnchors) -> Result<Tensor> {
-        pooled::text("devise", anchors, &self.config.granularity, self.width())
+        self.texts
+            .of("devise", anchors, &self.config.granularity, self.width())
     }
 }
 

@@ -6,11 +6,13 @@ pub(super) mod replay;
 #[cfg(test)]
 pub(super) mod toy;
 
+use std::cell::RefCell;
+
 use szar_core::{Embedding, FeatureMap, Granularity, Result, SeenLabels, SemanticAnchors, shape};
 use tch::{Kind, Tensor};
 
 pub(super) use super::training::require;
-use super::training::{Measure, unit_rows};
+use super::training::{Measure, Seen, unit_rows};
 
 pub use course::Preset;
 pub(super) use course::{Bounds, Course};
@@ -26,6 +28,35 @@ pub(super) fn text(
     let text = anchors.granularity(granularity);
     let text = text.map_err(|e| e.context(format!("aligner `{who}`")))?;
     Ok(unit_rows(&text.to_kind(Kind::Float)))
+}
+
+/// [`text`] of the anchors that were asked for last, which a stream asks for at every step.
+#[derive(Debug, Default)]
+pub(super) struct Texts(RefCell<Option<(Seen, i64, Tensor)>>);
+
+impl Texts {
+    /// As [`text`]; kept when no gradient goes to the anchors.
+    pub fn of(
+        &self,
+        who: &str,
+        anchors: &SemanticAnchors,
+        granularity: &Granularity,
+        width: i64,
+    ) -> Result<Tensor> {
+        let mut kept = self.0.borrow_mut();
+        let slot = anchors.slot(granularity).ok();
+        if let Some((seen, of, text)) = &*kept
+            && seen.is(&anchors.values)
+            && Some(*of) == slot
+        {
+            return Ok(text.shallow_clone());
+        }
+        let text = text(who, anchors, granularity, width)?;
+        if let Some(slot) = slot.filter(|_| !anchors.values.requires_grad()) {
+            *kept = Some((Seen::new(&anchors.values), slot, text.shallow_clone()));
+        }
+        Ok(text)
+    }
 }
 
 /// `[B, N]` f32: the mean over the map.

@@ -46,6 +46,7 @@ impl Networks {
 pub struct Revise {
     config: ReviseConfig,
     networks: Networks,
+    texts: pooled::Texts,
 }
 
 impl Revise {
@@ -61,6 +62,7 @@ impl Revise {
         };
         Self {
             config: config.clone(),
+            texts: pooled::Texts::default(),
             networks: Networks {
                 visual: side(channels, config.visual_form),
                 text: side(width, config.text_form),
@@ -75,7 +77,7 @@ impl Revise {
     /// `[C, d]`, rows of length 1.
     fn text(&self, anchors: &SemanticAnchors) -> Result<Tensor> {
         let width = self.networks.text.inputs();
-        pooled::text("revise", anchors, &self.config.granularity, width)
+        self.texts.of("revise", anchors, &self.config.granularity, width)
     }
 
     /// What the visual autoencoder sees of features `[.., N]`.

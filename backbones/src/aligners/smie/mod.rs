@@ -33,19 +33,22 @@ use discriminator::Discriminator;
 pub struct Smie {
     config: SmieConfig,
     net: Discriminator,
+    texts: pooled::Texts,
 }
 
 impl Smie {
     fn new(config: &SmieConfig, channels: i64, width: i64, device: Device) -> Self {
         Self {
             config: config.clone(),
+            texts: pooled::Texts::default(),
             net: Discriminator::new(channels, width, config.hidden, device),
         }
     }
 
     /// `[C, d]`, rows of length 1.
     fn text(&self, anchors: &SemanticAnchors) -> Result<Tensor> {
-        pooled::text("smie", anchors, &self.config.granularity, self.net.width())
+        self.texts
+            .of("smie", anchors, &self.config.granularity, self.net.width())
     }
 
     /// What the network sees of features when it scores, `[B, N]`.

@@ -107,6 +107,33 @@ pub fn same_classes(seen: &SeenFeatures, anchors: &SemanticAnchors) -> Result<()
     }
 }
 
+/// A tensor that was seen, to tell whether another is the very same, not written to since. It is held, so that no other
+/// takes its place in memory.
+#[derive(Debug)]
+pub struct Seen {
+    tensor: Tensor,
+    version: i64,
+}
+
+impl Seen {
+    /// Remembers a tensor.
+    pub fn new(tensor: &Tensor) -> Self {
+        Self {
+            tensor: tensor.shallow_clone(),
+            version: tensor.internal_version(),
+        }
+    }
+
+    /// Is it this one, with the values it had?
+    pub fn is(&self, other: &Tensor) -> bool {
+        self.tensor.data_ptr() == other.data_ptr()
+            && self.tensor.size() == other.size()
+            && self.tensor.stride() == other.stride()
+            && self.tensor.kind() == other.kind()
+            && self.version == other.internal_version()
+    }
+}
+
 /// Rows brought to length 1 (those shorter than 1e-12 divided by that).
 pub fn unit_rows(x: &Tensor) -> Tensor {
     x / x.norm_scalaropt_dim(2, [-1i64].as_slice(), true).clamp_min(1e-12)

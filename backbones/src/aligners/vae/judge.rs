@@ -3,7 +3,7 @@
 use szar_core::{Granularity, SemanticAnchors};
 use tch::Tensor;
 
-use super::super::training::unit_rows;
+use super::super::training::{Seen, unit_rows};
 use super::Similarity;
 use super::classifier::Head;
 
@@ -54,10 +54,8 @@ impl Judge {
 
 #[derive(Debug)]
 struct Kept {
-    /// The anchors as given; held, so that no other tensor takes their place in memory.
-    anchors: Tensor,
-    /// How often they had been written to.
-    version: i64,
+    /// The anchors as given.
+    anchors: Seen,
     granularities: Vec<Granularity>,
     /// The texts made of them, copies.
     texts: Vec<Tensor>,
@@ -78,15 +76,7 @@ impl Memory {
 
     /// The judge made for this very tensor, not written to since.
     pub fn of_tensor(&mut self, anchors: &SemanticAnchors) -> Option<&Judge> {
-        let values = &anchors.values;
-        let same = |k: &Kept| {
-            k.anchors.data_ptr() == values.data_ptr()
-                && k.anchors.size() == values.size()
-                && k.anchors.stride() == values.stride()
-                && k.anchors.kind() == values.kind()
-                && k.version == values.internal_version()
-                && k.granularities == anchors.granularities
-        };
+        let same = |k: &Kept| k.anchors.is(&anchors.values) && k.granularities == anchors.granularities;
         self.latest(same)
     }
 
@@ -97,8 +87,7 @@ impl Memory {
         let same = |k: &Kept| k.texts.len() == texts.len() && k.texts.iter().zip(texts).all(equal);
         self.latest(same)?;
         let kept = self.kept.last_mut()?;
-        kept.anchors = anchors.values.shallow_clone();
-        kept.version = anchors.values.internal_version();
+        kept.anchors = Seen::new(&anchors.values);
         kept.granularities.clone_from(&anchors.granularities);
         Some(&kept.judge)
     }
@@ -109,8 +98,7 @@ impl Memory {
             self.kept.remove(0);
         }
         self.kept.push(Kept {
-            anchors: anchors.values.shallow_clone(),
-            version: anchors.values.internal_version(),
+            anchors: Seen::new(&anchors.values),
             granularities: anchors.granularities.clone(),
             texts,
             judge,

@@ -1,6 +1,6 @@
 //! Readers, one per format. Each is a dataset component that ends in sequences held in memory.
 
-mod files;
+pub(crate) mod files;
 mod florence3d;
 mod mat5;
 mod msr_action3d;
