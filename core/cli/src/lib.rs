@@ -46,6 +46,8 @@ enum Command {
     Table(command::table::Args),
     /// Which encoders, aligners, adapters and gates go together, and why others do not.
     Matrix(command::matrix::Args),
+    /// Skeletons in any format: import them, look at them.
+    Data(command::data::Args),
     /// Compare components with recorded tensors of the official implementations.
     Conform(command::conform::Args),
     /// Texts of classes: ask a language model, split names, make vectors.
@@ -92,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Conform(args) => command::conform::run(args, &output),
         Command::Embed(args) => command::embed::run(args, &output),
         Command::Semantics(args) => command::semantics::run(args, &output, &cancel),
+        Command::Data(args) => command::data::run(args, &output, &cancel),
         Command::Plugin(args) => command::plugin::run(args, &output),
         Command::Doctor(args) => command::doctor::run(args, &output),
     });

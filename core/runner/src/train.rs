@@ -55,6 +55,18 @@ pub fn obtain(
     if let Some(path) = given {
         let weights = checkpoint::read_weights(path, &part.state(), device)?;
         weights.expect_component(component(about))?;
+        let prepared = about.iter().find(|(key, _)| key == "preprocess");
+        if let Some(Ok(wanted)) = prepared.map(|(_, text)| serde_json::from_str(text)) {
+            weights.expect_preprocess(&wanted)?;
+            if weights.prepared.is_empty() {
+                tracing::warn!(
+                    file = %path.display(),
+                    preprocess = %wanted,
+                    "these weights do not say how the sequences were prepared that they were trained on; the pipeline's \
+                     `preprocess` must be the same"
+                );
+            }
+        }
         part.load(&weights.tensors)
             .map_err(|e| e.context(path.display().to_string()))?;
         return Ok(Trained {
@@ -222,6 +234,40 @@ mod tests {
         );
         assert!(
             error.contains("`0.bias` is missing; nearest in the weights: `0.biases`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn weights_trained_on_sequences_prepared_in_another_way_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = dir(folder.path());
+        let path = folder.path().join("encoder.safetensors");
+        let saved = r#"{"type": "standard", "frames": 64, "centre": "none", "rotate": "none"}"#;
+        checkpoint::save(&path, &Part::new().0, &[("preprocess".into(), saved.into())]).unwrap();
+        let load = |wanted: &str| {
+            let about = [("preprocess".to_owned(), wanted.to_owned())];
+            let device = Device::Cpu;
+            obtain(
+                "encoder",
+                &mut Part::new(),
+                Some(&path),
+                &dir,
+                None,
+                device,
+                &about,
+            )
+            .map(|_| ())
+        };
+        assert!(load(r#"{"type": "standard", "frames": 48, "centre": "none", "scale": "torso"}"#).is_ok());
+        let error = load(r#"{"type": "standard", "centre": "spine", "rotate": "face"}"#).unwrap_err();
+        let expected = "`preprocess.centre` was \"none\" and is \"spine\"; `preprocess.rotate` was";
+        assert!(error.to_string().contains(expected), "{error}");
+        let error = load(r#"{"type": "ctrgcn", "centre": "spine"}"#).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("`preprocess.type` was \"standard\" and is \"ctrgcn\"\n"),
             "{error}"
         );
     }

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use tch::Device;
 
 use super::{Metadata, NamedTensors, torch};
@@ -23,6 +24,8 @@ pub struct Weights {
     pub tensors: NamedTensors,
     /// The files that szar wrote and the component whose weights they say to be.
     pub made_by: Vec<(PathBuf, String)>,
+    /// The files that say how the sequences were prepared that the weights were trained on: the `preprocess` block, JSON.
+    pub prepared: Vec<(PathBuf, String)>,
 }
 
 impl Weights {
@@ -34,6 +37,50 @@ impl Weights {
         let mut made_by = self.made_by.iter();
         made_by.try_for_each(|(path, by)| same_component(path, Some(by), component))
     }
+
+    /// Refuses weights that were trained on sequences prepared in another way than those they are to be used on. Another
+    /// number of frames is no other way.
+    ///
+    /// # Errors
+    /// [`Error::Format`] naming the file, the options that differ and both values.
+    pub fn expect_preprocess(&self, wanted: &Value) -> Result<()> {
+        for (path, found) in &self.prepared {
+            let Ok(found) = serde_json::from_str::<Value>(found) else {
+                continue;
+            };
+            let differs = differences(&found, wanted);
+            if !differs.is_empty() {
+                let why = format!(
+                    "holds weights that were trained on sequences prepared in another way: {}\n\nhint: give the pipeline \
+                     `preprocess: {found}`, or train anew",
+                    differs.join("; ")
+                );
+                return Err(Error::format(path, None, why));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The options that both blocks have, or the type of the first, with different values.
+fn differences(found: &Value, wanted: &Value) -> Vec<String> {
+    let (Some(found), Some(wanted)) = (found.as_object(), wanted.as_object()) else {
+        return Vec::new();
+    };
+    let other_type = found.get("type") != wanted.get("type");
+    let compared = found.iter().filter(|(name, _)| {
+        if other_type {
+            *name == "type"
+        } else {
+            *name != "frames"
+        }
+    });
+    compared
+        .filter_map(|(name, found)| {
+            let wanted = wanted.get(name)?;
+            (found != wanted).then(|| format!("`preprocess.{name}` was {found} and is {wanted}"))
+        })
+        .collect()
 }
 
 /// Refuses a file that says to hold the weights of another component than `expected`.
@@ -100,16 +147,14 @@ fn file(path: &Path, own: &NamedTensors, prefix: &str, device: Device) -> Result
             .map(|(name, tensor)| (name, tensor.to_device(device)));
         (moved.collect(), Metadata::new())
     };
-    let made_by = metadata.get("component");
-    if made_by.is_none() {
+    if !metadata.contains_key("component") {
         tensors = unwrapped(tensors, own, prefix);
     }
+    let said = |key: &str| metadata.get(key).map(|text| (path.to_owned(), text.clone()));
     Ok(Weights {
         tensors,
-        made_by: made_by
-            .map(|by| (path.to_owned(), by.clone()))
-            .into_iter()
-            .collect(),
+        made_by: said("component").into_iter().collect(),
+        prepared: said("preprocess").into_iter().collect(),
     })
 }
 
@@ -181,6 +226,7 @@ fn folder(path: &Path, own: &NamedTensors, device: Device) -> Result<Weights> {
     let mut all = Weights {
         tensors: NamedTensors::new(),
         made_by: Vec::new(),
+        prepared: Vec::new(),
     };
     for (name, path) in files {
         let read = file(&path, own, &format!("{name}."), device)?;
@@ -188,6 +234,7 @@ fn folder(path: &Path, own: &NamedTensors, device: Device) -> Result<Weights> {
         all.tensors
             .extend(named.map(|(key, tensor)| (format!("{name}.{key}"), tensor)));
         all.made_by.extend(read.made_by);
+        all.prepared.extend(read.prepared);
     }
     Ok(all)
 }

@@ -34,5 +34,5 @@ mod yaml;
 pub use check::{Composition, check};
 pub use fields::{FieldDoc, fields};
 pub use pipeline::{Evaluation, FeatureStorage, Pipeline, StoredPrecision, Stream, StreamOrder, Validation};
-pub use resolve::{load, load_str, plugins};
+pub use resolve::{dataset, load, load_str, plugins};
 pub use resolved::Resolved;

@@ -130,7 +130,11 @@ fn plain_schema(schema: &Value) -> Value {
     schema
 }
 
-fn block<T: DeserializeOwned>(tree: &Node, key: &str, checker: &mut Checker<'_>) -> Option<Part<T>> {
+pub(super) fn block<T: DeserializeOwned>(
+    tree: &Node,
+    key: &str,
+    checker: &mut Checker<'_>,
+) -> Option<Part<T>> {
     let node = tree.field(key)?;
     let (_, kind) = BLOCKS.iter().find(|(name, _)| *name == key)?;
     let sound = checker.block(*kind, key, node);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::base::Reader;
 use super::blocks::{self, Checker, Part};
-use super::options::Options;
+use super::options::{self, Options};
 use super::paths::{self, Texts};
 use super::pipeline::{BLOCKS, Pipeline, Plain};
 use super::resolved::Resolved;
@@ -14,7 +14,7 @@ use super::tree::{Entry, Node};
 use super::{interpolate, overrides, schema};
 use crate::problems::{Origin, Problem, Problems};
 use crate::registry::ComponentKind;
-use crate::{Error, Result};
+use crate::{DatasetConfig, Error, Result};
 
 /// Resolves the configuration in a file, with overrides of the form `a.b.0.c=value`.
 ///
@@ -86,6 +86,55 @@ pub fn plugins(path: &Path, overrides: &[String]) -> Result<Vec<PathBuf>> {
     match listed.and_then(Part::whole) {
         Some(paths) => Ok(paths),
         None => Err(Error::Config(sorted(checker.problems, &draft.files, overrides))),
+    }
+}
+
+/// The `dataset` block of a configuration alone, with the block as JSON, every default filled in. `path` is a YAML file, a
+/// whole pipeline or only that block, or YAML itself: `{type: .., root: ..}`, paths relative to the working folder. Nothing
+/// else of a pipeline is looked at; a split need not be given.
+///
+/// # Errors
+/// As [`load`], but only about that block.
+pub fn dataset(path: &str, overrides: &[String]) -> Result<(Box<dyn DatasetConfig>, Value)> {
+    let inline = path.trim_start().starts_with('{');
+    let (text, file) = if inline {
+        let file = std::env::current_dir().unwrap_or_default().join("dataset");
+        (format!("dataset: {path}"), file)
+    } else {
+        (read(Path::new(path))?, PathBuf::from(path))
+    };
+    let mut draft = Draft::new(&text, &file, overrides)?;
+    let broken = interpolate::interpolate(&mut draft.tree, &|_| None, &mut draft.problems);
+    let schema = schema::pipeline_schema();
+    paths::absolutise(&schema, &mut draft.tree, Texts::All);
+    let mut tree = draft.tree;
+    if let Some(fields) = tree.map_mut() {
+        fields.retain(|key, _| key == "dataset");
+    }
+    let mut checker = Checker::new(&tree);
+    let part = options::block::<Box<dyn DatasetConfig>>(&tree, "dataset", &mut checker);
+    let mut found: Vec<Problem> = std::mem::take(&mut checker.problems);
+    found.extend(
+        draft
+            .problems
+            .into_iter()
+            .filter(|p| p.field.starts_with("dataset")),
+    );
+    if let Some(part) = &part {
+        let mut checked = Problems::new();
+        checked.scoped("dataset", |p| part.options.validate(p));
+        found.extend(placed(checked, &tree));
+    } else if tree.field("dataset").is_none() {
+        return Err(Error::Missing(format!("`dataset` in {}", file.display())));
+    }
+    found.retain(|p| !blocks::is_within(&p.field, "dataset.split") && !broken.contains(&p.field));
+    match part.and_then(Part::whole) {
+        Some(config) if found.is_empty() => {
+            let value = serde_json::to_value(&config)
+                .map_err(|e| Error::Input(format!("the options cannot be written: {e}")))?;
+            Ok((config, value))
+        }
+        _ => Err(Error::Config(sorted(dedup(found), &draft.files, overrides))),
     }
 }
 
