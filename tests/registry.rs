@@ -17,6 +17,8 @@ fn the_list_of_components_is_pinned() {
         "dataset skeleton-npz",
         "dataset utkinect",
         "preprocessor standard",
+        "encoder aagcn",
+        "encoder agcn",
         "encoder st-gcn",
         "encoder torchscript",
         "semantics descriptions",
