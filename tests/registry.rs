@@ -19,6 +19,7 @@ fn the_list_of_components_is_pinned() {
         "preprocessor standard",
         "encoder aagcn",
         "encoder agcn",
+        "encoder ctr-gcn",
         "encoder st-gcn",
         "encoder torchscript",
         "semantics descriptions",

@@ -65,15 +65,23 @@ impl Shortcut {
         }
     }
 
-    /// Training mode: adds the shortcut of `x` `[n, V, T, C_in]` to `y` `[n, V, T', C_out]`, which nothing else needs.
-    pub fn add_in_training(&self, mut y: Tensor, x: &Tensor, kind: Kind) -> Tensor {
+    /// Training mode: the shortcut of `x` `[n, V, T, C_in]`, `[n, V, T', C_out]`.
+    pub fn train(&self, x: &Tensor, kind: Kind) -> Option<Tensor> {
         match self {
-            Self::None => y,
-            Self::Identity => y.g_add_(x),
+            Self::None => None,
+            Self::Identity => Some(x.shallow_clone()),
             Self::Conv { conv, norm, stride } => {
                 let (weight, bias) = (conv.weight.to_kind(kind), conv.bias.to_kind(kind));
-                y.g_add_(&normalise(&convolve(x, &weight, &bias, *stride, 1), norm))
+                Some(normalise(&convolve(x, &weight, &bias, *stride, 1), norm))
             }
+        }
+    }
+
+    /// Training mode: adds the shortcut of `x` `[n, V, T, C_in]` to `y` `[n, V, T', C_out]`, which nothing else needs.
+    pub fn add_in_training(&self, mut y: Tensor, x: &Tensor, kind: Kind) -> Tensor {
+        match self.train(x, kind) {
+            None => y,
+            Some(short) => y.g_add_(&short),
         }
     }
 
@@ -95,12 +103,20 @@ impl Shortcut {
 }
 
 impl FoldedShortcut {
+    /// The shortcut of `x` `[n, V, T, C_in]`, `[n, V, T', C_out]`.
+    pub fn of(&self, x: &Tensor) -> Option<Tensor> {
+        match self {
+            Self::None => None,
+            Self::Identity => Some(x.shallow_clone()),
+            Self::Conv { weight, bias, stride } => Some(convolve(x, weight, bias, *stride, 1)),
+        }
+    }
+
     /// Adds the shortcut of `x` `[n, V, T, C_in]` to `y` `[n, V, T', C_out]`.
     pub fn add(&self, mut y: Tensor, x: &Tensor) -> Tensor {
-        match self {
-            Self::None => y,
-            Self::Identity => y.g_add_(x),
-            Self::Conv { weight, bias, stride } => y.g_add_(&convolve(x, weight, bias, *stride, 1)),
+        match self.of(x) {
+            None => y,
+            Some(short) => y.g_add_(&short),
         }
     }
 }
