@@ -134,7 +134,7 @@ fn a_block_of_published_init_begins_as_its_shortcut() {
     all("l2.tcn1.conv.bias", 0.0);
     let wide = full().0.weights();
     for (name, deviation) in [
-        ("l10.tcn1.conv.weight", (2.0 / (256.0 * 9.0)) as f64),
+        ("l10.tcn1.conv.weight", 2.0f64 / (256.0 * 9.0)),
         ("l10.gcn1.conv_d.1.weight", 2.0 / (256.0 * 256.0 * 3.0)),
         ("l10.gcn1.conv_a.0.weight", 2.0 / 64.0),
         ("fc.weight", 2.0 / 60.0),
