@@ -2,5 +2,6 @@
 
 pub mod gcn;
 pub mod layers;
+pub mod posec3d;
 pub mod st_gcn;
 pub mod torchscript;
