@@ -303,7 +303,7 @@ impl Sound<'_> {
             && gate
                 .needs_pseudo_unseen()
                 .is_some_and(|held| held.retrain_encoder)
-            && !encoder.trains()
+            && !encoder.retrains()
         {
             problems.add_with_hint(
                 "gate",
