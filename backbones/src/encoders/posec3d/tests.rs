@@ -356,6 +356,18 @@ fn training_and_evaluation_agree_when_statistics_are_the_batchs() {
 }
 
 #[test]
+fn the_published_setting_can_be_written_down() {
+    let text = r#"{"base_channels": 32, "clip_frames": 48, "size": 64, "train_size": 56, "crop": 0.56, "pool": "cells",
+        "train": {"epochs": 240, "batch": 256, "lr": 0.4, "weight_decay": 0.0003, "label_smoothing": 0.0, "grad_clip": 40,
+        "optimiser": {"rule": "sgd", "momentum": 0.9, "nesterov": false}, "schedule": {"shape": "cosine"},
+        "augmentation": {"rotation": 0.0, "scale": 0.0, "flip": 0.5}}}"#;
+    let config: PoseC3dConfig = serde_json::from_str(text).unwrap();
+    let mut problems = Problems::new();
+    config.validate(&mut problems);
+    assert!(problems.is_empty(), "{problems}");
+}
+
+#[test]
 fn options_out_of_range_are_all_reported() {
     let mut problems = Problems::new();
     let config = PoseC3dConfig {
