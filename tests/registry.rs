@@ -20,6 +20,8 @@ fn the_list_of_components_is_pinned() {
         "encoder aagcn",
         "encoder agcn",
         "encoder ctr-gcn",
+        "encoder ensemble",
+        "encoder posec3d",
         "encoder st-gcn",
         "encoder torchscript",
         "semantics descriptions",

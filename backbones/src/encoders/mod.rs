@@ -2,7 +2,9 @@
 
 pub mod agcn;
 pub mod ctr_gcn;
+pub mod ensemble;
 pub mod gcn;
 pub mod layers;
+pub mod posec3d;
 pub mod st_gcn;
 pub mod torchscript;

@@ -216,6 +216,21 @@ impl Sound<'_> {
                 component::negotiate(name, &needs, encoder, (aligner.typetag_name(), &offers), p);
                 self.surroundings(name, &needs, stream, p);
                 let layout = self.dataset.and_then(|d| d.layout());
+                if let (Some((layout, _)), Some((from, spec))) = (&layout, encoder)
+                    && needs.parts
+                    && !spec.is_pooled()
+                    && spec.joints != layout.len() as i64
+                {
+                    p.add(
+                        "",
+                        format!(
+                            "adapter `{name}` needs body parts, the {} joints of the features of encoder `{from}` are not the {} of layout `{}`",
+                            spec.joints,
+                            layout.len(),
+                            layout.name
+                        ),
+                    );
+                }
                 if let Some((layout, _)) = layout.filter(|(l, _)| needs.parts && l.parts.is_empty()) {
                     p.add(
                         "",
@@ -288,7 +303,7 @@ impl Sound<'_> {
             && gate
                 .needs_pseudo_unseen()
                 .is_some_and(|held| held.retrain_encoder)
-            && !encoder.trains()
+            && !encoder.retrains()
         {
             problems.add_with_hint(
                 "gate",

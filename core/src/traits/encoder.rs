@@ -82,6 +82,12 @@ pub trait EncoderConfig: Debug + Send + Sync {
         true
     }
 
+    /// Can it be trained from nothing, without the weights it was given? Asked where it must not know some of the seen
+    /// classes.
+    fn retrains(&self) -> bool {
+        self.trains()
+    }
+
     /// Remarks for the report.
     fn marks(&self) -> Vec<Mark> {
         Vec::new()

@@ -54,7 +54,7 @@ impl Session<'_> {
     ) -> Result<(BTreeMap<String, f64>, HeldOut)> {
         let data = trained.data;
         let encoder = &self.pipeline.encoder;
-        if need.retrain_encoder && !encoder.trains() {
+        if need.retrain_encoder && !encoder.retrains() {
             return Err(Error::Input(format!(
                 "the gate is fitted on classes that are held out of a training of the encoder, and encoder `{}` is not trained",
                 encoder.typetag_name()

@@ -48,6 +48,19 @@ fn an_adapter_whose_needs_are_unmet_is_told_at_its_place() {
 }
 
 #[test]
+fn body_parts_are_not_found_among_nodes_that_are_no_joints() {
+    assert!(resolve(SOUND, &["adapters.0.parts=true"]).is_ok());
+    assert!(resolve(SOUND, &["encoder.cells=9"]).is_ok());
+    let list = problems(SOUND, &["adapters.0.parts=true", "encoder.cells=9"]);
+    assert_eq!((list.len(), list[0].field.as_str()), (1, "adapters[0]"));
+    let text = &list[0].message;
+    assert!(
+        text.contains("the 9 joints of the features of encoder `toy-net` are not"),
+        "{text}"
+    );
+}
+
+#[test]
 fn gzsl_needs_a_gate_and_a_gate_may_need_a_classifier() {
     assert_eq!(
         first(&["evaluate=[zsl, gzsl]"]),

@@ -118,6 +118,8 @@ pub struct ToyNet {
     pub pooled: bool,
     /// Stride; divides the frames.
     pub stride: Option<i64>,
+    /// Nodes of a frame that are no joints.
+    pub cells: Option<i64>,
 }
 
 #[typetag::serde(name = "toy-net")]
@@ -132,7 +134,11 @@ impl EncoderConfig for ToyNet {
         EncoderSpec {
             channels: 8,
             frames: if self.pooled { 1 } else { frames },
-            joints: if self.pooled { 1 } else { input.layout.len() as i64 },
+            joints: if self.pooled {
+                1
+            } else {
+                self.cells.unwrap_or(input.layout.len() as i64)
+            },
             classifies: false,
         }
     }
@@ -288,6 +294,8 @@ pub struct ToyCache {
     pub inner: ToyInner,
     /// Needs gradients.
     pub gradients: bool,
+    /// Needs body parts.
+    pub parts: bool,
 }
 
 /// A structure inside.
@@ -308,6 +316,7 @@ impl Default for ToyCache {
             prior: FilePath::default(),
             inner: ToyInner::default(),
             gradients: false,
+            parts: false,
         }
     }
 }
@@ -322,6 +331,7 @@ impl AdapterConfig for ToyCache {
     fn requirements(&self) -> Requirements {
         Requirements {
             differentiable_in_anchors: self.gradients,
+            parts: self.parts,
             ..Default::default()
         }
     }

@@ -23,6 +23,11 @@ const CHANNELS: i64 = 6;
 fn short(name: &str, folder: &Path) -> Value {
     match name {
         "st-gcn" => json!({"base_channels": 4, "train": {"epochs": 1}}),
+        "ensemble" => {
+            let member = |stream| json!({"type": "st-gcn", "base_channels": 2, "stream": stream, "train": {"epochs": 1}});
+            json!({"members": [member("joint"), member("bone")]})
+        }
+        "posec3d" => json!({"base_channels": 2, "clip_frames": 6, "size": 16, "train": {"epochs": 1}}),
         "purls" => json!({"epochs": 1, "hidden": 16}),
         "eszsl" => json!({"gammas": [1.0], "lambdas": [1.0]}),
         "devise" | "revise" | "jpose" | "neuron" => json!({"epochs": 1}),
