@@ -2,6 +2,7 @@
 //!
 //! Depends on `szar-core` alone; knows no encoder.
 
+mod conform;
 pub mod layouts;
 pub mod motion;
 pub mod preprocess;

@@ -5,6 +5,7 @@ mod florence3d;
 mod mat5;
 mod msr_action3d;
 mod npy;
+pub mod ntu;
 mod quality;
 mod recorded;
 mod skeleton_npz;

@@ -1,0 +1,13 @@
+//! NTU RGB+D 60 and 120: the raw text files, which bodies of them are used, and the dataset.
+//!
+//! A. Shahroudy, J. Liu, T.-T. Ng, G. Wang, "NTU RGB+D: a large scale dataset for 3D human activity analysis", CVPR
+//! 2016; J. Liu et al., "NTU RGB+D 120", TPAMI 2019. Kinect v2, 25 joints, 30 frames a second.
+
+pub(crate) mod actors;
+pub(crate) mod bodies;
+pub mod parse;
+#[cfg(test)]
+pub(crate) mod test_files;
+
+/// Frames per second of the sensor.
+const FPS: f32 = 30.0;
