@@ -204,4 +204,7 @@ fn check(sequence: &Sequence, layout: &SkeletonLayout) -> Result<()> {
 }
 
 #[cfg(test)]
+#[path = "preprocess/published_tests.rs"]
+mod published_tests;
+#[cfg(test)]
 mod tests;

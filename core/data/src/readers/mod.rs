@@ -16,6 +16,7 @@ mod utkinect;
 
 pub use florence3d::Florence3dConfig;
 pub use msr_action3d::MsrAction3dConfig;
+pub use ntu::NtuRgbdConfig;
 pub use quality::Exclusion;
 pub use skeleton_npz::SkeletonNpzConfig;
 pub use utkinect::UtKinectConfig;

@@ -5,9 +5,16 @@
 
 pub(crate) mod actors;
 pub(crate) mod bodies;
+mod dataset;
+mod files;
+mod name;
 pub mod parse;
+mod protocol;
 #[cfg(test)]
 pub(crate) mod test_files;
+
+pub use dataset::{Bodies, NtuRgbdConfig};
+pub use protocol::Protocol;
 
 /// Frames per second of the sensor.
 const FPS: f32 = 30.0;

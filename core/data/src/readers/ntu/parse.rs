@@ -225,7 +225,7 @@ impl<'a> Lines<'a> {
 }
 
 fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
+    (byte == b' ') | (byte == b'\t')
 }
 
 /// A whole number, digits only.
@@ -238,20 +238,20 @@ fn whole(field: &[u8]) -> Option<u64> {
 }
 
 /// How many fields a line has; `None` when it has a byte that is no printable ASCII.
+///
+/// Without branches, so that it compiles to vector instructions: most bytes of a file pass through here.
 fn fields(line: &[u8]) -> Option<usize> {
-    let mut count = 0;
-    let mut inside = false;
-    for byte in line {
-        match byte {
-            b'!'..=b'~' => {
-                count += usize::from(!inside);
-                inside = true;
-            }
-            b' ' | b'\t' => inside = false,
-            _ => return None,
-        }
+    let odd = |byte: &u8| !is_blank(*byte) & (byte.wrapping_sub(b'!') > b'~' - b'!');
+    if line.iter().fold(false, |found, byte| found | odd(byte)) {
+        return None;
     }
-    Some(count)
+    let first = line.first().is_some_and(|byte| !is_blank(*byte));
+    let next = line.get(1..).unwrap_or_default();
+    let starts = line
+        .iter()
+        .zip(next)
+        .map(|(a, b)| usize::from(is_blank(*a) & !is_blank(*b)));
+    Some(usize::from(first) + starts.sum::<usize>())
 }
 
 /// The first three of the twelve fields of a joint's line.
