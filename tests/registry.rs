@@ -11,6 +11,8 @@ fn the_list_of_components_is_pinned() {
         .map(|c| format!("{} {}", c.kind, c.name))
         .collect();
     let want = [
+        "dataset agcn-npy",
+        "dataset ctr-gcn-npz",
         "dataset florence3d",
         "dataset msr-action3d",
         "dataset ntu-rgbd",
