@@ -11,12 +11,20 @@ fn the_list_of_components_is_pinned() {
         .map(|c| format!("{} {}", c.kind, c.name))
         .collect();
     let want = [
+        "dataset agcn-npy",
+        "dataset ctr-gcn-npz",
         "dataset florence3d",
         "dataset msr-action3d",
+        "dataset ntu-rgbd",
         "dataset procedural",
         "dataset skeleton-npz",
+        "dataset skeleton-store",
         "dataset utkinect",
+        "preprocessor agcn",
+        "preprocessor aimclr",
+        "preprocessor ctrgcn",
         "preprocessor standard",
+        "preprocessor stgcn",
         "encoder aagcn",
         "encoder agcn",
         "encoder ctr-gcn",

@@ -3,6 +3,7 @@
 //! Depends on `szar-core` alone; knows no encoder.
 
 pub mod archive;
+mod conform;
 pub mod layouts;
 pub mod motion;
 pub mod preprocess;

@@ -1,3 +1,5 @@
+//! The preprocessors: the four published preparations `stgcn`, `agcn`, `ctrgcn` and `aimclr`, and our own `standard`.
+//!
 //! `standard`: resampling, centring, turning and scaling of a skeleton sequence, each of which can be left out.
 //!
 //! In this order: frames without a body are dropped or filled, single untracked joints filled, the sequence brought
@@ -10,10 +12,20 @@ use szar_core::{
     ComponentInfo, ComponentKind, Error, PreprocessorConfig, Problems, Result, Sequence, SkeletonLayout,
 };
 
+mod agcn;
+mod aimclr;
 mod clip;
+pub(crate) mod ctrgcn;
 mod repair;
+pub(crate) mod resize;
+mod stgcn;
+pub(crate) mod turn;
 
+pub use agcn::AgcnConfig;
+pub use aimclr::AimclrConfig;
 use clip::Clip;
+pub use ctrgcn::CtrgcnConfig;
+pub use stgcn::StgcnConfig;
 
 /// How a sequence gets T frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -108,10 +120,7 @@ const MOST_FRAMES: usize = 10_000;
 #[typetag::serde(name = "standard")]
 impl PreprocessorConfig for StandardConfig {
     fn validate(&self, problems: &mut Problems) {
-        let frames = self.frames;
-        problems.check((1..=MOST_FRAMES).contains(&frames), "frames", || {
-            format!("must be between 1 and {MOST_FRAMES}, got {frames}")
-        });
+        check_frames(self.frames, problems);
     }
 
     fn frames(&self) -> i64 {
@@ -158,6 +167,13 @@ inventory::submit! {
     )
 }
 
+/// Judges the option `frames`.
+fn check_frames(frames: usize, problems: &mut Problems) {
+    problems.check((1..=MOST_FRAMES).contains(&frames), "frames", || {
+        format!("must be between 1 and {MOST_FRAMES}, got {frames}")
+    });
+}
+
 /// Refuses what cannot be preprocessed.
 fn check(sequence: &Sequence, layout: &SkeletonLayout) -> Result<()> {
     let Sequence { frames, persons, .. } = *sequence;
@@ -187,5 +203,8 @@ fn check(sequence: &Sequence, layout: &SkeletonLayout) -> Result<()> {
     Ok(())
 }
 
+#[cfg(test)]
+#[path = "preprocess/published_tests.rs"]
+mod published_tests;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,8 @@ use szar_core::{ClassId, ClassList, ClassSplit, Error, FilePath, Problems, Resul
 
 use crate::readers::text;
 
+pub mod published;
+
 /// A class by its number in the dataset or by its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -35,7 +37,8 @@ pub struct RandomSplit {
 #[serde(deny_unknown_fields, default)]
 pub struct SplitConfig {
     /// Split file (JSON): dataset, then split name, then the lists `seen` and `unseen`. Default: the nearest
-    /// `splits.json` in the dataset's folder or the two above it.
+    /// `splits.json` in the dataset's folder or the two above it, then the published splits that come with the
+    /// program (ntu60, ntu120, pku51).
     pub file: Option<FilePath>,
     /// Name of the split in the file, such as `58_10_seed0` or `55/5` (`/` and `_` are the same). Default: none.
     pub name: String,
@@ -106,9 +109,29 @@ impl SplitConfig {
         }
         let path = self.file.as_ref().map_or(default_file, FilePath::as_ref);
         let dataset = self.dataset.as_deref().unwrap_or(dataset);
-        let (name, lists) = look_up(path, dataset, &self.name)?;
+        let found = look_up(path, dataset, &self.name);
+        let (name, lists) = match found {
+            Err(error) if self.file.is_none() && is_absent(&error) => {
+                match published::look_up(dataset, &self.name, classes) {
+                    Ok(Some(found)) => found,
+                    Err(unknown) if !path.is_file() => return Err(unknown),
+                    _ => return Err(error),
+                }
+            }
+            found => found?,
+        };
         let split = build(&name, &lists.seen, &lists.unseen, classes);
         split.map_err(|e| e.context(format!("{}, dataset `{dataset}`", path.display())))
+    }
+}
+
+/// True when a split is not in a file or the file is not there; false when the file is damaged.
+fn is_absent(error: &Error) -> bool {
+    match error {
+        Error::Unknown { .. } => true,
+        Error::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+        Error::Context { source, .. } => is_absent(source),
+        _ => false,
     }
 }
 
@@ -156,6 +179,13 @@ fn build(name: &str, seen: &[ClassRef], unseen: &[ClassRef], classes: &ClassList
     ClassSplit::new(name, classes, &seen, &unseen)
 }
 
+/// The name as it is known: as given, or with `_` for `/`.
+fn key(name: &str, known: impl Fn(&str) -> bool) -> Option<String> {
+    [name.to_owned(), name.replace('/', "_")]
+        .into_iter()
+        .find(|k| known(k))
+}
+
 /// Finds a split in a file of the form `{dataset: {splits: {name: ..}}}`, `{dataset: {name: ..}}` or `{name: ..}`.
 fn look_up(path: &Path, dataset: &str, name: &str) -> Result<(String, Lists)> {
     let file = || path.display().to_string();
@@ -180,10 +210,7 @@ fn look_up(path: &Path, dataset: &str, name: &str) -> Result<(String, Lists)> {
             "is no mapping from split names to lists",
         )
     })?;
-    let key = [name.to_owned(), name.replace('/', "_")]
-        .into_iter()
-        .find(|k| splits.contains_key(k));
-    let key = key.ok_or_else(|| {
+    let key = key(name, |k| splits.contains_key(k)).ok_or_else(|| {
         let names = splits.iter().filter(|(_, v)| is_split(v)).map(|(n, _)| n.clone());
         Error::unknown("split", name, names).context(format!("{}, dataset `{dataset}`", file()))
     })?;

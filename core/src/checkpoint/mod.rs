@@ -2,6 +2,7 @@
 //! as data.
 
 mod fit;
+mod labels;
 mod pickle;
 mod torch;
 mod weights;
@@ -17,6 +18,7 @@ use tch::{Device, Kind, Tensor};
 use crate::{Error, Result};
 
 pub use fit::copy_into;
+pub use labels::read_labels;
 pub use weights::{Weights, read_weights, same_component};
 
 /// Tensors by name, in the order of their names.

@@ -24,11 +24,13 @@ pub(crate) struct Npz {
     zip: ZipArchive<BufReader<File>>,
 }
 
-/// The text of a header and what follows it.
-struct Header {
-    kind: String,
-    shape: Vec<usize>,
-    data: usize,
+/// What a header says.
+pub(super) struct Header {
+    /// Element type in NumPy's letters.
+    pub(super) kind: String,
+    pub(super) shape: Vec<usize>,
+    /// Bytes of the header, behind which the elements stand.
+    pub(super) data: usize,
 }
 
 impl Npz {
@@ -125,7 +127,7 @@ impl Npz {
 /// Largest array that is read: 16 GiB, so that a small file cannot fill the memory.
 const MAX_BYTES: u64 = 1 << 34;
 
-fn archive_error(path: &Path, array: Option<&str>, error: ZipError) -> Error {
+pub(super) fn archive_error(path: &Path, array: Option<&str>, error: ZipError) -> Error {
     let at = array.map(|a| format!("array `{a}`"));
     match error {
         ZipError::Io(e) if e.kind() != std::io::ErrorKind::InvalidData && array.is_none() => {
@@ -136,11 +138,12 @@ fn archive_error(path: &Path, array: Option<&str>, error: ZipError) -> Error {
 }
 
 /// Little-endian elements of `N` bytes; a cut last one is left out.
-fn items<const N: usize, T>(data: &[u8], decode: impl Fn([u8; N]) -> T) -> Vec<T> {
+pub(super) fn items<const N: usize, T>(data: &[u8], decode: impl Fn([u8; N]) -> T) -> Vec<T> {
     data.as_chunks::<N>().0.iter().map(|b| decode(*b)).collect()
 }
 
-fn parse_header(bytes: &[u8]) -> Result<Header, String> {
+/// Reads the header at the start of the bytes.
+pub(super) fn parse_header(bytes: &[u8]) -> Result<Header, String> {
     let short = || "is cut short inside its header".to_owned();
     if !bytes.starts_with(b"\x93NUMPY") {
         return Err("does not start as a .npy array".into());

@@ -6,26 +6,8 @@ use tempfile::TempDir;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::super::test_data::real;
+use super::super::test_data::{floats, npy, real};
 use super::*;
-
-fn npy(kind: &str, shape: &[usize], data: &[u8]) -> Vec<u8> {
-    let sizes: String = shape.iter().map(|n| format!("{n},")).collect();
-    let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({sizes}), }}\n");
-    let mut out = b"\x93NUMPY\x01\x00".to_vec();
-    out.extend((header.len() as u16).to_le_bytes());
-    out.extend(header.as_bytes());
-    out.extend(data);
-    out
-}
-
-fn floats(shape: &[usize], values: &[f32]) -> Vec<u8> {
-    npy(
-        "<f4",
-        shape,
-        &values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>(),
-    )
-}
 
 fn integers(values: &[i64]) -> Vec<u8> {
     npy(

@@ -20,6 +20,23 @@ pub(crate) fn real(set: &str) -> Option<PathBuf> {
     None
 }
 
+/// A `.npy` array of this element type, shape and bytes.
+pub(crate) fn npy(kind: &str, shape: &[usize], data: &[u8]) -> Vec<u8> {
+    let sizes: String = shape.iter().map(|n| format!("{n},")).collect();
+    let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({sizes}), }}\n");
+    let mut out = b"\x93NUMPY\x01\x00".to_vec();
+    out.extend((header.len() as u16).to_le_bytes());
+    out.extend(header.as_bytes());
+    out.extend(data);
+    out
+}
+
+/// A 32-bit float array.
+pub(crate) fn floats(shape: &[usize], values: &[f32]) -> Vec<u8> {
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    npy("<f4", shape, &bytes)
+}
+
 /// Opens a set in the neutral format.
 pub(crate) fn neutral(folder: &Path) -> Recorded {
     let config = SkeletonNpzConfig {
