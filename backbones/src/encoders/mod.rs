@@ -2,5 +2,6 @@
 
 pub mod gcn;
 pub mod layers;
+pub mod shift_gcn;
 pub mod st_gcn;
 pub mod torchscript;

@@ -202,6 +202,7 @@ impl<N: Network> GraphEncoder<N> {
                 want: "at least 1 frame".into(),
             });
         }
+        self.net.check_frames(size[2])?;
         let want = (size[0] * size[4]) as usize;
         if batch.present.len() != want {
             return Err(Error::Input(format!(
