@@ -17,6 +17,7 @@ fn the_list_of_components_is_pinned() {
         "dataset skeleton-npz",
         "dataset utkinect",
         "preprocessor standard",
+        "encoder dgnn",
         "encoder shift-gcn",
         "encoder st-gcn",
         "encoder torchscript",

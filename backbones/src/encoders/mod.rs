@@ -1,5 +1,6 @@
 //! Skeleton encoders: one file (or folder) each.
 
+pub mod dgnn;
 pub mod gcn;
 pub mod layers;
 pub mod shift_gcn;

@@ -67,6 +67,11 @@ impl<N: Network> GraphEncoder<N> {
         }
     }
 
+    /// The network.
+    pub fn network(&self) -> &N {
+        &self.net
+    }
+
     /// Feature map and logits, showing `tap` every block's output `[n, T, V, C]` of the n persons that were computed.
     ///
     /// # Errors

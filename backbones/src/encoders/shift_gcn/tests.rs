@@ -9,7 +9,6 @@ use super::checks::{self, Expected, batch, close, disturb};
 use super::spatial::shift;
 use super::temporal::{Shift, reaches, shifted};
 use super::*;
-use crate::encoders::gcn::Network;
 use crate::nn::classifier::{SeenClassifier, TrainConfig};
 
 #[test]

@@ -22,7 +22,7 @@ const CHANNELS: i64 = 6;
 /// Options that make a component's training short, or point it to files that exist here.
 fn short(name: &str, folder: &Path) -> Value {
     match name {
-        "st-gcn" | "shift-gcn" => json!({"base_channels": 4, "train": {"epochs": 1}}),
+        "st-gcn" | "shift-gcn" | "dgnn" => json!({"base_channels": 4, "train": {"epochs": 1}}),
         "purls" => json!({"epochs": 1, "hidden": 16}),
         "eszsl" => json!({"gammas": [1.0], "lambdas": [1.0]}),
         "devise" | "revise" | "jpose" | "neuron" => json!({"epochs": 1}),
