@@ -1,5 +1,7 @@
 //! Skeleton encoders: one file (or folder) each.
 
+pub mod agcn;
+pub mod ctr_gcn;
 pub mod dgnn;
 pub mod gcn;
 pub mod layers;

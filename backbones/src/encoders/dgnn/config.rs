@@ -9,8 +9,7 @@ use szar_core::{
 };
 
 use super::encoder::Dgnn;
-use super::net::{Plan, output_frames};
-use crate::encoders::gcn::{COORDINATES, Persons, Stream};
+use crate::encoders::gcn::{Persons, Stream, ten_block_spec};
 use crate::nn::classifier::TrainConfig;
 
 /// Where among the bones a bone stands.
@@ -76,25 +75,6 @@ impl Default for DgnnConfig {
     }
 }
 
-impl DgnnConfig {
-    /// The ten blocks.
-    pub(super) fn plan(&self) -> Vec<Plan> {
-        let mut input = COORDINATES;
-        let block = |(i, times): (usize, i64)| {
-            let plan = Plan {
-                input,
-                output: times * self.base_channels,
-                stride: if i == 4 || i == 7 { 2 } else { 1 },
-                residual: i > 0,
-            };
-            input = plan.output;
-            plan
-        };
-        let times = [1, 1, 1, 1, 2, 2, 2, 4, 4, 4];
-        times.into_iter().enumerate().map(block).collect()
-    }
-}
-
 #[typetag::serde(name = "dgnn")]
 impl EncoderConfig for DgnnConfig {
     fn validate(&self, problems: &mut Problems) {
@@ -111,16 +91,11 @@ impl EncoderConfig for DgnnConfig {
     }
 
     fn spec(&self, input: &InputSpec) -> EncoderSpec {
-        let streams = match self.features {
-            Parts::Both => 2,
-            Parts::Joints => 1,
-        };
-        EncoderSpec {
-            channels: streams * 4 * self.base_channels,
-            frames: output_frames(&self.plan(), input.frames),
-            joints: input.layout.len() as i64,
-            classifies: input.seen_classes > 0,
+        let mut spec = ten_block_spec(self.base_channels, input);
+        if self.features == Parts::Both {
+            spec.channels *= 2;
         }
+        spec
     }
 
     fn weights(&self) -> Option<&std::path::Path> {

@@ -1,8 +1,5 @@
 //! Replays recorded cases of the open implementation.
 
-use std::sync::Arc;
-
-use szar_core::component::InputSpec;
 use szar_core::conform::{Case, Driver};
 use szar_core::{NamedTensors, Result, SkeletonEncoder, SkeletonLayout, shape};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -12,38 +9,29 @@ use super::encoder::Dgnn;
 use super::graph::Graph;
 use super::net::join;
 use crate::encoders::gcn::Network;
+use crate::encoders::gcn::golden::{input, layout};
 
 inventory::submit! { Driver { kind: "graph", component: "dgnn", run: replay_graph } }
 inventory::submit! { Driver { kind: "encoder", component: "dgnn", run: replay_encoder } }
 
-/// Parents of joints 0, 1, .. of the NTU skeleton; the root is its own.
-const NTU: [usize; 25] = [
-    1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11,
-];
-
-/// The NTU skeleton, with hand tips on thumbs.
-pub(super) fn ntu() -> SkeletonLayout {
-    let mut layout = szar_core::testing::layout(NTU.len());
-    let bones = NTU.into_iter().enumerate();
-    layout.bones = bones.filter(|(child, parent)| child != parent).collect();
-    layout.centre = 20;
-    for (joint, name) in [
-        (21, "hand_tip_left"),
-        (22, "thumb_left"),
-        (23, "hand_tip_right"),
-        (24, "thumb_right"),
-    ] {
-        layout.joints[joint] = name.into();
+/// A layout by its name in the official graphs, with the joints' names that the graph looks at.
+pub(super) fn named(name: &str) -> Option<SkeletonLayout> {
+    let mut layout = layout(name)?;
+    if layout.len() == 25 {
+        for (joint, name) in [
+            (21, "hand_tip_left"),
+            (22, "thumb_left"),
+            (23, "hand_tip_right"),
+            (24, "thumb_right"),
+        ] {
+            layout.joints[joint] = name.into();
+        }
     }
-    layout
-}
-
-fn layout(name: &str) -> Option<SkeletonLayout> {
-    matches!(name, "ntu-rgb-d" | "ntu-rgb+d").then(ntu)
+    Some(layout)
 }
 
 fn replay_graph(case: &Case) -> Result<Option<NamedTensors>> {
-    let Some(layout) = layout(&case.param::<String>("layout")?) else {
+    let Some(layout) = named(&case.param::<String>("layout")?) else {
         return Ok(None);
     };
     let graph = Graph::new(&layout)?;
@@ -68,7 +56,7 @@ pub(super) fn rows(joints: &Tensor, bones: &Tensor) -> Tensor {
 }
 
 fn replay_encoder(case: &Case) -> Result<Option<NamedTensors>> {
-    let Some(layout) = layout(&case.param::<String>("graph")?) else {
+    let Some(layout) = named(&case.param::<String>("graph")?) else {
         return Ok(None);
     };
     let (joints, bones) = (case.input("joints")?, case.input("bones")?);
@@ -78,12 +66,7 @@ fn replay_encoder(case: &Case) -> Result<Option<NamedTensors>> {
         [None, Some(3), None, Some(layout.len() as i64), None],
     )?;
     shape::expect("bones", &bones, size.map(Some))?;
-    let input = InputSpec {
-        layout: Arc::new(layout),
-        frames: size[2],
-        persons: size[4],
-        seen_classes: case.param("num_class")?,
-    };
+    let input = input(case, layout, &joints);
     let config = DgnnConfig {
         base_channels: case.param("base_channels").unwrap_or(64),
         bone_order: BoneOrder::Official,

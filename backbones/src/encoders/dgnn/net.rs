@@ -9,20 +9,11 @@ use tch::{Device, Kind, Tensor};
 use super::config::{BoneOrder, DgnnConfig, Parts};
 use super::folded::Folded;
 use super::graph::Graph;
-use crate::encoders::gcn::{COORDINATES, InputNorm, Network};
-use crate::encoders::layers::{Conv, Norm, channels_first, channels_last, strided, temporal};
+use crate::encoders::gcn::{COORDINATES, InputNorm, Network, Plan, ten_blocks};
+use crate::encoders::layers::{Conv, Norm, channels_first, channels_last, temporal};
 
 /// Frames that a temporal convolution sees.
 const KERNEL: i64 = 9;
-
-/// One block's sizes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) input: i64,
-    pub(super) output: i64,
-    pub(super) stride: i64,
-    pub(super) residual: bool,
-}
 
 /// How a block's input reaches its output past the convolutions.
 #[derive(Debug)]
@@ -84,7 +75,7 @@ impl Net {
             index(&edges.iter().map(|edge| of(edge) as i64).collect::<Vec<_>>())
         };
         let joints = input.layout.len() as i64;
-        let plan = config.plan();
+        let plan = ten_blocks(COORDINATES, config.base_channels);
         let features = 2 * plan.last().map_or(0, |p| p.output);
         let classes = input.seen_classes.max(1);
         let norm = || InputNorm::per_person(input.persons, joints * COORDINATES, device);
@@ -302,9 +293,4 @@ impl Block {
         };
         channels_last(&y.relu_())
     }
-}
-
-/// T' of the last block for T frames.
-pub(super) fn output_frames(plan: &[Plan], frames: i64) -> i64 {
-    plan.iter().fold(frames, |t, block| strided(t, block.stride))
 }

@@ -4,9 +4,18 @@
 //! of a batch, leaves out the ones who are not there (an absent person's output depends on nothing but its place, so
 //! it is computed once for each place), takes the mean over persons and classifies.
 
+#[cfg(test)]
+pub(crate) mod checks;
 mod encoder;
+pub(crate) mod golden;
+mod graph;
+mod joints;
 mod norm;
 mod persons;
+mod plan;
+mod shortcut;
+mod stack;
+pub(crate) mod start;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -17,8 +26,13 @@ use szar_core::{NamedTensors, Result, SkeletonLayout};
 use tch::{Kind, Tensor};
 
 pub use encoder::{Common, GraphEncoder, check_input};
+pub use graph::{GraphMode, spatial};
+pub use joints::{convolve, mean_over_time, normalise};
 pub use norm::{InputAffine, InputNorm};
 pub use persons::Persons;
+pub use plan::{Plan, output_frames, ten_block_spec, ten_blocks};
+pub use shortcut::{FoldedShortcut, Shortcut};
+pub use stack::{Block, FoldedBlock, FoldedStack, Stack};
 pub use stream::Stream;
 
 /// Coordinates of a joint.

@@ -9,7 +9,7 @@ use szar_core::{
 };
 
 use super::encoder::ShiftGcn;
-use crate::encoders::gcn::{COORDINATES, Persons, Stream};
+use crate::encoders::gcn::{Persons, Stream, ten_block_spec};
 use crate::nn::classifier::TrainConfig;
 
 /// How displacements in time are trained.
@@ -58,34 +58,6 @@ impl Default for ShiftGcnConfig {
     }
 }
 
-/// One block's sizes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) input: i64,
-    pub(super) output: i64,
-    pub(super) stride: i64,
-    pub(super) residual: bool,
-}
-
-impl ShiftGcnConfig {
-    /// The ten blocks.
-    pub(super) fn plan(&self) -> Vec<Plan> {
-        let mut input = COORDINATES;
-        let block = |(i, times): (usize, i64)| {
-            let plan = Plan {
-                input,
-                output: times * self.base_channels,
-                stride: if i == 4 || i == 7 { 2 } else { 1 },
-                residual: i > 0,
-            };
-            input = plan.output;
-            plan
-        };
-        let times = [1, 1, 1, 1, 2, 2, 2, 4, 4, 4];
-        times.into_iter().enumerate().map(block).collect()
-    }
-}
-
 #[typetag::serde(name = "shift-gcn")]
 impl EncoderConfig for ShiftGcnConfig {
     fn validate(&self, problems: &mut Problems) {
@@ -97,12 +69,7 @@ impl EncoderConfig for ShiftGcnConfig {
     }
 
     fn spec(&self, input: &InputSpec) -> EncoderSpec {
-        EncoderSpec {
-            channels: 4 * self.base_channels,
-            frames: input.frames / 4,
-            joints: input.layout.len() as i64,
-            classifies: input.seen_classes > 0,
-        }
+        ten_block_spec(self.base_channels, input)
     }
 
     fn weights(&self) -> Option<&std::path::Path> {

@@ -1,15 +1,13 @@
 //! Replays recorded cases of the official implementation.
 
-use std::sync::Arc;
-
-use szar_core::component::InputSpec;
 use szar_core::conform::{Case, Driver};
-use szar_core::{Error, NamedTensors, Result, SkeletonBatch, SkeletonEncoder, shape};
-use tch::{Device, Kind, Tensor};
+use szar_core::{Error, NamedTensors, Result, shape};
+use tch::{Device, Kind};
 
 use super::config::ShiftGcnConfig;
 use super::encoder::ShiftGcn;
 use super::temporal::{Shift, constrained, reaches, shifted};
+use crate::encoders::gcn::golden::{input, replay as replay_encoder};
 
 inventory::submit! { Driver { kind: "encoder", component: "shift-gcn", run: replay } }
 
@@ -17,46 +15,21 @@ fn replay(case: &Case) -> Result<Option<NamedTensors>> {
     match case.param::<String>("op").as_deref() {
         Ok("temporal-shift") => replay_shift(case).map(Some),
         Ok(_) => Ok(None),
-        Err(_) => replay_network(case).map(Some),
+        Err(_) => replay_network(case),
     }
 }
 
-fn replay_network(case: &Case) -> Result<NamedTensors> {
-    let joints = case.input("skeleton")?;
-    shape::expect("skeleton", &joints, [None; 5])?;
-    let size = joints.size();
-    let input = InputSpec {
-        layout: Arc::new(szar_core::testing::layout(size[3] as usize)),
-        frames: size[2],
-        persons: size[4],
-        seen_classes: case.param("num_class")?,
-    };
+fn replay_network(case: &Case) -> Result<Option<NamedTensors>> {
+    let skeleton = case.input("skeleton")?;
+    let [_, _, _, joints, _] = shape::sizes("skeleton", &skeleton, [None; 5])?;
+    // Of the skeleton, only the number of joints matters.
+    let input = input(case, szar_core::testing::layout(joints as usize), &skeleton);
     let config = ShiftGcnConfig {
         base_channels: case.param("base_channels").unwrap_or(64),
         ..ShiftGcnConfig::default()
     };
-    let mut encoder = ShiftGcn::new(&config, &input, Device::Cpu)?;
-    encoder.load_state(&case.weights())?;
-    let batch = SkeletonBatch {
-        frames: Tensor::full([size[0]], size[2], (Kind::Int64, Device::Cpu)),
-        // The official network computes everyone.
-        present: vec![true; (size[0] * size[4]) as usize],
-        layout: Arc::clone(&input.layout),
-        joints,
-    };
-    let (mut means, mut deviations) = (Vec::new(), Vec::new());
-    let encoding = encoder.encode_with_taps(&batch, &mut |block| {
-        means.push(block.mean(Kind::Float));
-        deviations.push(block.std(true));
-    })?;
-    let mut outputs = NamedTensors::from([
-        ("pooled".into(), encoding.features.pooled()),
-        ("feature_map".into(), encoding.features.values),
-        ("block_mean".into(), Tensor::stack(&means, 0)),
-        ("block_std".into(), Tensor::stack(&deviations, 0)),
-    ]);
-    outputs.extend(encoding.seen_logits.map(|l| ("logits".to_owned(), l)));
-    Ok(outputs)
+    let encoder = ShiftGcn::new(&config, &input, Device::Cpu)?;
+    replay_encoder(encoder, case, &input, skeleton)
 }
 
 fn replay_shift(case: &Case) -> Result<NamedTensors> {

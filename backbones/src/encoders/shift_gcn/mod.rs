@@ -34,8 +34,6 @@
 //!     augmentation: {rotation: 0.0, scale: 0.0}
 //! ```
 
-#[cfg(test)]
-pub(super) mod checks;
 mod config;
 mod encoder;
 mod folded;

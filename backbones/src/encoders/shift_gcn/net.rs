@@ -4,11 +4,11 @@ use szar_core::component::InputSpec;
 use szar_core::{Error, NamedTensors, Result, SkeletonLayout};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::config::{Plan, ShiftGcnConfig, ShiftGrad};
+use super::config::{ShiftGcnConfig, ShiftGrad};
 use super::folded::Folded;
-use super::spatial::{Spatial, kaiming};
+use super::spatial::{Spatial, pointwise};
 use super::temporal::{Shift, Temporal, check, constrained, reaches};
-use crate::encoders::gcn::{COORDINATES, InputNorm, Network};
+use crate::encoders::gcn::{COORDINATES, InputNorm, Network, Plan, start, ten_blocks};
 use crate::encoders::layers::{Conv, Norm, channels_first, channels_last, temporal};
 
 /// Two strides of 2.
@@ -36,25 +36,20 @@ pub struct Net {
     /// Over M * V * 3 channels; persons, then joints, then coordinates.
     pub(super) input_norm: InputNorm,
     pub(super) blocks: Vec<Block>,
-    /// Weight `[S, N]`, bias `[S]`.
-    classifier: (Tensor, Tensor),
+    /// Weight `[S, N]`.
+    classifier: Conv,
     shift_grad: ShiftGrad,
 }
 
 impl Net {
     pub(super) fn new(config: &ShiftGcnConfig, input: &InputSpec, device: Device) -> Self {
         let joints = input.layout.len() as i64;
-        let plan = config.plan();
-        let classes = input.seen_classes.max(1);
+        let plan = ten_blocks(COORDINATES, config.base_channels);
         let features = plan.last().map_or(0, |p| p.output);
-        let deviation = (2.0 / classes as f64).sqrt();
-        // The published code leaves the bias as PyTorch draws it.
-        let Conv { weight, bias } = Conv::new(features, classes, 1, device);
-        let weight = no_grad(|| weight.view([classes, features]).normal_(0.0, deviation));
         Self {
             input_norm: InputNorm::per_person(input.persons, joints * COORDINATES, device),
             blocks: plan.iter().map(|p| Block::new(p, joints, device)).collect(),
-            classifier: (weight.detach().set_requires_grad(true), bias),
+            classifier: start::classifier(features, input.seen_classes.max(1), device),
             shift_grad: config.shift_grad,
         }
     }
@@ -79,13 +74,12 @@ impl Network for Net {
         for (i, block) in self.blocks.iter().enumerate() {
             block.collect(&format!("l{}", i + 1), &mut state);
         }
-        state.insert("fc.weight".into(), self.classifier.0.shallow_clone());
-        state.insert("fc.bias".into(), self.classifier.1.shallow_clone());
+        self.classifier.collect("fc", &mut state);
         state
     }
 
     fn head(&self) -> (&Tensor, &Tensor) {
-        (&self.classifier.0, &self.classifier.1)
+        (&self.classifier.weight, &self.classifier.bias)
     }
 
     /// Which joint reads from which is compared.
@@ -144,7 +138,7 @@ impl Block {
             residual: match residual {
                 false => Residual::None,
                 true if input == output && stride == 1 => Residual::Identity,
-                true => Residual::Conv(kaiming(input, output, device), Norm::new(output, device)),
+                true => Residual::Conv(pointwise(input, output, device), Norm::new(output, device)),
             },
         }
     }

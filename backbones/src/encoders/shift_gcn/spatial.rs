@@ -3,6 +3,7 @@
 use szar_core::{Error, NamedTensors, Result};
 use tch::{Device, Kind, Tensor};
 
+use crate::encoders::gcn::start;
 use crate::encoders::layers::{Conv, Norm, channels_first, channels_last, temporal};
 
 /// One shift graph convolution with its parameters (`gcn1` of the official names).
@@ -46,7 +47,7 @@ impl Spatial {
             shift_in: shift(joints, input, 1).to_device(device),
             shift_out: shift(joints, output, -1).to_device(device),
             norm: Norm::new(joints * output, device),
-            down: (input != output).then(|| (kaiming(input, output, device), Norm::new(output, device))),
+            down: (input != output).then(|| (pointwise(input, output, device), Norm::new(output, device))),
         }
     }
 
@@ -117,13 +118,9 @@ impl Spatial {
     }
 }
 
-/// A 1 x 1 convolution from N(0, 2 / fan out), bias 0.
-pub(super) fn kaiming(input: i64, output: i64, device: Device) -> Conv {
-    let f32 = (Kind::Float, device);
-    Conv {
-        weight: Tensor::empty([output, input, 1, 1], f32)
-            .normal_(0.0, (2.0 / output as f64).sqrt())
-            .set_requires_grad(true),
-        bias: Tensor::zeros([output], f32).set_requires_grad(true),
-    }
+/// A 1 x 1 convolution as published: from N(0, 2 / C_out), bias 0.
+pub(super) fn pointwise(input: i64, output: i64, device: Device) -> Conv {
+    let mut conv = Conv::new(input, output, 1, device);
+    start::kaiming(&mut conv);
+    conv
 }

@@ -9,7 +9,7 @@ use szar_core::host::to_f64;
 use szar_core::{Error, NamedTensors, Result};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::spatial::kaiming;
+use super::spatial::pointwise;
 use crate::encoders::layers::{Conv, Norm, channels_first, channels_last};
 
 /// Frames beyond which a displacement reads nothing.
@@ -112,7 +112,7 @@ impl Temporal {
         let linear = Conv {
             // The published code leaves the bias as PyTorch draws it.
             bias: Conv::new(channels, channels, 1, device).bias,
-            ..kaiming(channels, channels, device)
+            ..pointwise(channels, channels, device)
         };
         Self {
             norm: Norm::new(channels, device),

@@ -1,14 +1,14 @@
 //! Recorded cases, test vectors, the shifts by hand, and what any graph encoder must satisfy.
 
 use szar_core::host::to_f64;
-use szar_core::{EncoderConfig, NamedTensors, Precision, Problems, SkeletonBatch, SkeletonEncoder, testing};
+use szar_core::{EncoderConfig, NamedTensors, Precision, Problems, SkeletonEncoder};
 use tch::kind::FLOAT_CPU;
 use tch::{Device, Kind, Tensor};
 
-use super::checks::{self, Expected, batch, close, disturb};
 use super::spatial::shift;
 use super::temporal::{Shift, reaches, shifted};
 use super::*;
+use crate::encoders::gcn::checks::{self, Expected, batch, close, input, ntu};
 use crate::nn::classifier::{SeenClassifier, TrainConfig};
 
 #[test]
@@ -19,74 +19,42 @@ fn goldens() {
 fn small() -> ShiftGcnConfig {
     ShiftGcnConfig {
         base_channels: 5,
-        train: TrainConfig {
-            epochs: 8,
-            batch: 16,
-            lr: 0.01,
-            ..TrainConfig::default()
-        },
+        train: checks::training(),
         ..ShiftGcnConfig::default()
     }
 }
 
-fn fresh(config: &ShiftGcnConfig, persons: i64, seed: i64) -> ShiftGcn {
-    tch::set_num_threads(1);
-    tch::manual_seed(seed);
-    ShiftGcn::new(config, &checks::input(persons), Device::Cpu).unwrap()
-}
-
-fn build(persons: i64, seed: i64) -> ShiftGcn {
-    let net = fresh(&small(), persons, seed);
-    disturb(&net.state(), seed);
-    net
+fn build(config: &ShiftGcnConfig, persons: i64) -> ShiftGcn {
+    ShiftGcn::new(config, &input(persons), Device::Cpu).unwrap()
 }
 
 #[test]
-fn the_published_width_gives_the_official_logits_and_parameters() {
-    tch::set_num_threads(1);
+fn the_official_logits_come_out_of_as_many_parameters() {
     let config = ShiftGcnConfig {
         base_channels: 64,
         ..ShiftGcnConfig::default()
     };
-    let input = checks::ntu_sized(testing::layout(25));
-    let net = ShiftGcn::new(&config, &input, Device::Cpu).unwrap();
+    let net = ShiftGcn::new(&config, &ntu(), Device::Cpu).unwrap();
     let state = net.state();
-    let trained = |(name, t): &(&String, &Tensor)| t.requires_grad() || name.ends_with("xpos");
+    let count = |of: &dyn Fn(&str, &Tensor) -> bool| {
+        let some = state.iter().filter(|(name, t)| of(name, t));
+        some.map(|(_, t)| t.numel()).sum::<usize>()
+    };
+    // Published code counts displacements along the joints, whose gradient is always 0.
     assert_eq!(
-        state
-            .iter()
-            .filter(trained)
-            .map(|(_, t)| t.numel())
-            .sum::<usize>(),
+        count(&|name, t| t.requires_grad() || name.ends_with("xpos")),
         693_107
     );
-    let whole = |t: &&Tensor| t.kind() == Kind::Int64 && t.dim() == 1;
-    assert_eq!(
-        state.values().filter(whole).map(Tensor::numel).sum::<usize>(),
-        64_075
+    assert_eq!(count(&|name, _| name.contains("gcn1.shift")), 64_075);
+    checks::gives(
+        &net,
+        &Expected {
+            first: [-0.137822, -0.133292, 0.020481, -0.102664],
+            sum: -0.523952,
+            norm: 1.907871,
+            blocks: [15.0422, 23.2124, 25.4660, 26.2061, 42.4852],
+        },
     );
-
-    checks::fill(&state);
-    let data = SkeletonBatch {
-        joints: (checks::stream("input", &[2, 3, 16, 25, 2]) * 2.0 - 1.0).to_kind(Kind::Float),
-        frames: Tensor::from_slice(&[16i64, 16]),
-        present: vec![true; 4],
-        layout: input.layout,
-    };
-    let mut norms = Vec::new();
-    let mut tap = |x: &Tensor| norms.push(x.to_kind(Kind::Double).norm().double_value(&[]));
-    let logits = net
-        .encode_with_taps(&data, &mut tap)
-        .unwrap()
-        .seen_logits
-        .unwrap();
-    let expected = Expected {
-        first: [-0.137822, -0.133292, 0.020481, -0.102664],
-        sum: -0.523952,
-        norm: 1.907871,
-        blocks: [15.0422, 23.2124, 25.4660, 26.2061, 42.4852],
-    };
-    checks::assert_near(&logits, &norms, &expected);
 }
 
 #[test]
@@ -141,12 +109,12 @@ fn shifts_in_time_read_between_two_frames_and_nothing_outside() {
 fn the_published_rule_keeps_the_sign_of_a_displacements_gradient() {
     let data = batch(4, 1, 5, &[true; 4]);
     let gradients = |shift_grad| {
-        let net = fresh(
+        tch::manual_seed(1);
+        let net = build(
             &ShiftGcnConfig {
                 shift_grad,
                 ..small()
             },
-            1,
             1,
         );
         net.train_logits(&data, Kind::Float)
@@ -166,22 +134,22 @@ fn the_published_rule_keeps_the_sign_of_a_displacements_gradient() {
 
 #[test]
 fn a_batch_equals_its_samples() {
-    checks::a_batch_equals_its_samples(&build(2, 1));
+    checks::a_batch_equals_its_samples(&build(&small(), 2));
 }
 
 #[test]
 fn an_absent_person_changes_nothing() {
-    checks::an_absent_person_changes_nothing(&build(2, 1));
+    checks::an_absent_person_changes_nothing(&build(&small(), 2));
 }
 
 #[test]
 fn a_state_survives() {
-    checks::a_state_survives(&build(1, 1), &mut build(1, 2));
+    checks::a_state_survives(&build(&small(), 2), &mut build(&small(), 2));
 }
 
 #[test]
 fn weights_that_shift_otherwise_are_refused() {
-    let mut net = build(1, 1);
+    let mut net = build(&small(), 1);
     let refused = |net: &mut ShiftGcn, name: &str, value: Tensor| {
         let mut state: NamedTensors = net.state().iter().map(|(n, t)| (n.clone(), t.copy())).collect();
         state.insert(name.into(), value);
@@ -210,7 +178,7 @@ fn weights_that_shift_otherwise_are_refused() {
 
 #[test]
 fn frames_that_two_strides_cannot_halve_are_refused() {
-    let mut input = checks::input(1);
+    let mut input = input(1);
     input.frames = 50;
     let error = ShiftGcn::new(&small(), &input, Device::Cpu)
         .unwrap_err()
@@ -221,34 +189,46 @@ fn frames_that_two_strides_cannot_halve_are_refused() {
     );
     let mut data = batch(1, 1, 5, &[true]);
     data.joints = data.joints.narrow(2, 0, 7);
-    assert!(build(1, 1).encode(&data).is_err());
+    assert!(build(&small(), 1).encode(&data).is_err());
 }
 
 #[test]
-fn training_separates_in_either_precision() {
-    for precision in [Precision::F32, Precision::Bf16] {
-        checks::training_separates(&mut fresh(&small(), 1, 1), precision);
-    }
+fn training_learns_what_can_be_separated() {
+    checks::it_learns(|| build(&small(), 1));
 }
 
 #[test]
 fn training_and_evaluation_agree() {
-    let net = fresh(&small(), 1, 1);
-    let data = batch(4, 1, 5, &[true; 4]);
-    // The same in bfloat16, up to its eight bits.
-    let fine = net.eval_logits(&data).unwrap();
-    let bf16 = ShiftGcnConfig {
-        inference: Precision::Bf16,
-        ..small()
-    };
-    let other = fresh(&bf16, 1, 1);
-    let got = other.eval_logits(&data).unwrap();
-    assert!(
-        got.allclose(&fine, 0.05, 0.05 * to_f64(&fine.abs().max())[0], false),
-        "{got} {fine}"
+    checks::training_and_evaluation_agree(&build(&small(), 1));
+}
+
+#[test]
+fn every_parameter_is_reached() {
+    checks::gradients_reach_all(&build(&small(), 2), |_| false);
+}
+
+#[test]
+fn evaluation_in_bf16_is_the_same_up_to_its_rounding() {
+    let rough = build(
+        &ShiftGcnConfig {
+            inference: Precision::Bf16,
+            ..small()
+        },
+        1,
     );
-    checks::training_and_evaluation_agree(&net);
-    assert!(!close(&net.eval_logits(&data).unwrap(), &fine));
+    let fine = build(&small(), 1);
+    checks::fill(rough.weights());
+    checks::fill(fine.weights());
+    let data = batch(4, 1, 5, &[true; 4]);
+    let (rough, fine) = (
+        rough.eval_logits(&data).unwrap(),
+        fine.eval_logits(&data).unwrap(),
+    );
+    let room = 0.05 * to_f64(&fine.abs().max())[0];
+    assert!(
+        rough.allclose(&fine, 0.0, room, false) && !close(&rough, &fine),
+        "{rough} {fine}"
+    );
 }
 
 #[test]

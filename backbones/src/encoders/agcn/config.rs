@@ -1,0 +1,118 @@
+//! Options of `agcn`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use szar_core::component::InputSpec;
+use szar_core::{
+    BuildContext, ComponentInfo, ComponentKind, EncoderConfig, EncoderSpec, FilePath, Precision, Problems,
+    Result, SkeletonEncoder,
+};
+use tch::Device;
+
+use super::unit::Unit;
+use crate::encoders::gcn::{
+    COORDINATES, Common, GraphEncoder, InputNorm, Persons, Stack, Stream, check_input, spatial,
+    ten_block_spec, ten_blocks,
+};
+use crate::nn::classifier::TrainConfig;
+
+/// A 2s-AGCN of one stream, with its classifier of the seen classes.
+pub type Agcn = GraphEncoder<Stack<Unit<false>>>;
+
+/// Options of the `agcn` encoder.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgcnConfig {
+    /// Channels of the first four blocks, `4 ..`; the next three have twice, the last three four times as many. Default 16, ours: it trains in minutes on a CPU; the paper's is 64.
+    pub base_channels: i64,
+    /// Epochs at the start of training in which the learned graphs stay as they are, `0 ..`. Default 0, ours; the published training's is 1.
+    pub freeze_graph_epochs: u32,
+    /// What of the motion is read: `joint` (default), `bone`, `joint-motion` or `bone-motion`; the paper's two streams are the first two, each an encoder of its own.
+    pub stream: Stream,
+    /// Persons that count: `all` (default, as published) or `present`.
+    pub persons: Persons,
+    /// Arithmetic of the products while features are computed: `f32` (default), `bf16` or `auto`.
+    pub inference: Precision,
+    /// State dict with the official names (`.safetensors`, `.pt`, `.pth`, `.pth.tar`, `.ckpt`, or a folder); `null` (default) to train on the seen classes.
+    pub weights: Option<FilePath>,
+    /// How it is trained.
+    pub train: TrainConfig,
+}
+
+impl Default for AgcnConfig {
+    fn default() -> Self {
+        Self {
+            base_channels: 16,
+            freeze_graph_epochs: 0,
+            stream: Stream::Joint,
+            persons: Persons::All,
+            inference: Precision::F32,
+            weights: None,
+            train: TrainConfig::default(),
+        }
+    }
+}
+
+impl Agcn {
+    /// Builds the network on a device, with random weights from the current seed of libtorch.
+    ///
+    /// # Errors
+    /// When the layout is not a skeleton or the sizes are not positive.
+    pub fn new(config: &AgcnConfig, input: &InputSpec, device: Device) -> Result<Self> {
+        check_input("agcn", input)?;
+        let graph = spatial(&input.layout).to_device(device);
+        let plan = ten_blocks(COORDINATES, config.base_channels);
+        let width = input.layout.len() as i64 * COORDINATES;
+        let net = Stack::new(
+            Some(InputNorm::per_person(input.persons, width, device)),
+            plan.iter().map(|p| Unit::new(p, &graph, false)).collect(),
+            4 * config.base_channels,
+            input.seen_classes,
+            config.freeze_graph_epochs,
+            device,
+        );
+        let common = Common {
+            stream: config.stream,
+            persons: config.persons,
+            kind: config.inference.resolve(device),
+            train: config.train.clone(),
+        };
+        Ok(Self::wrap(net, common, config.spec(input), input))
+    }
+}
+
+/// Judges `base_channels` of both.
+pub(super) fn check_base(base: i64, problems: &mut Problems) {
+    problems.check((4..=16384).contains(&base), "base_channels", || {
+        format!("must be between 4 and 16384, got {base}")
+    });
+}
+
+#[typetag::serde(name = "agcn")]
+impl EncoderConfig for AgcnConfig {
+    fn validate(&self, problems: &mut Problems) {
+        check_base(self.base_channels, problems);
+        problems.scoped("train", |p| self.train.validate(p));
+    }
+
+    fn spec(&self, input: &InputSpec) -> EncoderSpec {
+        ten_block_spec(self.base_channels, input)
+    }
+
+    fn weights(&self) -> Option<&std::path::Path> {
+        self.weights.as_ref().map(AsRef::as_ref)
+    }
+
+    fn build(&self, input: &InputSpec, ctx: &BuildContext) -> Result<Box<dyn SkeletonEncoder>> {
+        Ok(Box::new(Agcn::new(self, input, ctx.device)?))
+    }
+}
+
+inventory::submit! {
+    ComponentInfo::new::<AgcnConfig>(
+        ComponentKind::Encoder,
+        "agcn",
+        "2s-AGCN: graph convolutions whose graph is learned and follows from each sequence, trained as a classifier of the seen classes.",
+        "Shi, Zhang, Cheng, Lu: Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based Action Recognition, CVPR 2019",
+    )
+}

@@ -1,0 +1,264 @@
+//! What the tests of every graph-convolutional encoder ask.
+
+use std::sync::Arc;
+
+use szar_core::component::InputSpec;
+use szar_core::host::to_f64;
+use szar_core::{Cancel, NamedTensors, SeenSkeletons, SkeletonBatch, SkeletonEncoder, testing};
+use tch::kind::FLOAT_CPU;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::golden::layout;
+use super::{GraphEncoder, Network};
+use crate::nn::classifier::tests::Toy;
+use crate::nn::classifier::{SeenClassifier, TrainConfig};
+
+/// What the toy data are: 8 frames of 4 joints, two classes.
+pub(crate) fn input(persons: i64) -> InputSpec {
+    // One thread a test: they run side by side.
+    tch::set_num_threads(1);
+    InputSpec {
+        layout: Arc::new(testing::layout(4)),
+        frames: 8,
+        persons,
+        seen_classes: 2,
+    }
+}
+
+/// 16 frames of two persons, NTU's 25 joints, 60 classes.
+pub(crate) fn ntu() -> InputSpec {
+    tch::set_num_threads(1);
+    InputSpec {
+        layout: Arc::new(layout("ntu-rgb-d").unwrap()),
+        frames: 16,
+        persons: 2,
+        seen_classes: 60,
+    }
+}
+
+/// A short training.
+pub(crate) fn training() -> TrainConfig {
+    TrainConfig {
+        epochs: 10,
+        batch: 16,
+        lr: 0.01,
+        ..TrainConfig::default()
+    }
+}
+
+/// SplitMix64 in `[0, 1)`, started from the FNV-1a hash of a name.
+pub(crate) fn numbers(name: &str, shape: &[i64]) -> Tensor {
+    let start = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let draw = |i: u64| {
+        let z = start.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let count = shape.iter().product::<i64>() as u64;
+    Tensor::from_slice(&(1..=count).map(draw).collect::<Vec<_>>()).view(shape)
+}
+
+/// Gives every floating tensor of a state values from its name, so that each of them counts.
+pub(crate) fn fill(state: NamedTensors) {
+    for (name, mut tensor) in state {
+        if tensor.kind() != Kind::Float {
+            continue;
+        }
+        let size = tensor.size();
+        let v = numbers(&name, &size);
+        let value = match name.rsplit('.').next().unwrap_or("") {
+            "running_var" => v * 0.5 + 0.75,
+            "running_mean" => (v - 0.5) * 0.2,
+            "xpos" => v * 0.0,
+            "ypos" => v * 2.0 - 1.0,
+            "PA" | "source_M" | "target_M" => (v * 2.0 - 1.0) * 0.1 + tensor.to_kind(Kind::Double).detach(),
+            "alpha" | "Feature_Mask" => v,
+            _ if size.len() >= 2 => {
+                let fan_in = (tensor.numel() as i64 / size[0]) as f64;
+                (v * 2.0 - 1.0) * (3.0 / fan_in).sqrt()
+            }
+            "weight" => v * 0.25 + 0.25,
+            _ => (v - 0.5) * 0.2,
+        };
+        no_grad(|| tensor.copy_(&value));
+    }
+}
+
+/// What the official module gives for [`fill`]'s weights and the input named `input`, computed in double precision.
+pub(crate) struct Expected {
+    pub(crate) first: [f64; 4],
+    pub(crate) sum: f64,
+    pub(crate) norm: f64,
+    /// Frobenius norms after blocks 1, 2, 5, 8 and 10.
+    pub(crate) blocks: [f64; 5],
+}
+
+/// Six printed digits, with room for single precision.
+fn near(got: f64, want: f64) -> bool {
+    (got - want).abs() <= 2e-6 + 5e-6 * want.abs()
+}
+
+/// A network built for [`ntu`] gives the official logits.
+pub(crate) fn gives<N: Network>(net: &GraphEncoder<N>, expected: &Expected) {
+    fill(net.weights());
+    let batch = SkeletonBatch {
+        joints: (numbers("input", &[2, 3, 16, 25, 2]) * 2.0 - 1.0).to_kind(Kind::Float),
+        frames: Tensor::from_slice(&[16i64, 16]),
+        present: vec![true; 4],
+        layout: ntu().layout,
+    };
+    let mut norms = Vec::new();
+    let mut tap = |x: &Tensor| norms.push(x.to_kind(Kind::Double).norm().double_value(&[]));
+    let encoding = net.encode_with_taps(&batch, &mut tap).unwrap();
+    gave(&encoding.seen_logits.unwrap(), &norms, expected);
+}
+
+/// Logits and the norms of ten blocks are the official ones.
+pub(crate) fn gave(logits: &Tensor, norms: &[f64], expected: &Expected) {
+    let values = to_f64(&logits.flatten(0, -1));
+    let norm = values.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let got = [&values[..4], &[values.iter().sum(), norm]].concat();
+    let want = [&expected.first[..], &[expected.sum, expected.norm]].concat();
+    let blocks = [0, 1, 4, 7, 9].map(|i: usize| norms[i]);
+    let pairs = blocks.iter().zip(&expected.blocks).chain(got.iter().zip(&want));
+    for (got, want) in pairs {
+        assert!(near(*got, *want), "{got}, expected {want}; blocks {blocks:?}");
+    }
+}
+
+/// How many parameters are trained.
+pub(crate) fn parameters(state: &NamedTensors) -> usize {
+    let trained = state.values().filter(|t| t.requires_grad());
+    trained.map(Tensor::numel).sum()
+}
+
+/// Random joints of [`input`], zeros of those who are not there.
+pub(crate) fn batch(count: i64, persons: i64, seed: i64, present: &[bool]) -> SkeletonBatch {
+    tch::manual_seed(seed);
+    let here: Vec<f32> = present.iter().map(|p| f32::from(u8::from(*p))).collect();
+    let here = Tensor::from_slice(&here).view([count, 1, 1, 1, persons]);
+    SkeletonBatch {
+        joints: Tensor::randn([count, 3, 8, 4, persons], FLOAT_CPU) * here,
+        frames: Tensor::full([count], 8, (Kind::Int64, Device::Cpu)),
+        present: present.to_vec(),
+        layout: Arc::new(testing::layout(4)),
+    }
+}
+
+/// Equal up to rounding, and not because both are zero.
+pub(crate) fn close(a: &Tensor, b: &Tensor) -> bool {
+    assert!(to_f64(&a.abs().max())[0] > 0.01);
+    a.size() == b.size() && a.allclose(b, 1e-4, 1e-5, false)
+}
+
+/// A network for two persons gives for samples one by one, in any order, what it gives for all at once.
+pub(crate) fn a_batch_equals_its_samples<N: Network>(net: &GraphEncoder<N>) {
+    fill(net.weights());
+    let present = [true, true, true, false, true, true];
+    let whole = batch(3, 2, 2, &present);
+    let all = net.encode(&whole).unwrap();
+    for i in [2i64, 0, 1] {
+        let one = SkeletonBatch {
+            joints: whole.joints.narrow(0, i, 1),
+            frames: whole.frames.narrow(0, i, 1),
+            present: present[2 * i as usize..][..2].to_vec(),
+            layout: Arc::clone(&whole.layout),
+        };
+        let alone = net.encode(&one).unwrap();
+        assert!(close(&alone.features.values, &all.features.narrow(i, 1).values));
+        let logits = all.seen_logits.as_ref().unwrap().narrow(0, i, 1);
+        assert!(close(&alone.seen_logits.unwrap(), &logits));
+    }
+}
+
+/// A network for two persons does not compute those who are not there, and gives what their zeros would give.
+pub(crate) fn an_absent_person_changes_nothing<N: Network>(net: &GraphEncoder<N>) {
+    fill(net.weights());
+    let mut some = batch(2, 2, 3, &[true, false, false, false]);
+    let mut computed = Vec::new();
+    let skipped = net
+        .encode_with_taps(&some, &mut |x| computed.push(x.size()[0]))
+        .unwrap();
+    assert_eq!(computed, [1; 10]);
+    some.present = vec![true; 4];
+    let naive = net.encode(&some).unwrap();
+    assert!(close(&skipped.features.values, &naive.features.values));
+}
+
+/// A state goes over to another network of the same options, also without its classifier.
+pub(crate) fn a_state_survives<N: Network>(net: &GraphEncoder<N>, other: &mut GraphEncoder<N>) {
+    fill(net.weights());
+    let wrapped = net.state().into_iter().map(|(n, t)| (format!("module.{n}"), t));
+    let wrapped: NamedTensors = wrapped.collect();
+    other.load_state(&wrapped).unwrap();
+    let data = batch(2, 2, 5, &[true; 4]);
+    let (ours, theirs) = (net.encode(&data).unwrap(), other.encode(&data).unwrap());
+    assert!(ours.features.values.equal(&theirs.features.values));
+    let mut headless = wrapped;
+    headless.retain(|n, _| !n.starts_with(&format!("module.{}.", N::HEAD)));
+    other.load_state(&headless).unwrap();
+    assert!(other.encode(&data).unwrap().seen_logits.is_none() && !other.spec().classifies);
+    let some = headless.keys().find(|n| n.contains("l3.")).cloned().unwrap();
+    headless.remove(&some);
+    let error = other.load_state(&headless).unwrap_err().to_string();
+    assert!(error.contains(some.trim_start_matches("module.")), "{error}");
+}
+
+/// A network as it starts learns what can be separated; its products in bf16 give the same up to their rounding.
+pub(crate) fn it_learns<N: Network>(make: impl Fn() -> GraphEncoder<N>) {
+    tch::manual_seed(1);
+    let mut net = make();
+    let cancel = Cancel::default();
+    let (train, validation) = (Toy::new(160, 1, 7), Toy::new(40, 1, 8));
+    let summary = net
+        .fit(&train, &validation, &mut testing::fit_context(&cancel))
+        .unwrap();
+    let best = summary.validation[summary.best_epoch as usize - 1];
+    assert!(best > 90.0, "{summary:?}");
+    let data = validation.batch(&(0..40).collect::<Vec<_>>()).unwrap();
+    let logits = |kind| no_grad(|| net.train_logits(&data, kind)).unwrap();
+    let (fine, rough) = (logits(Kind::Float), logits(Kind::BFloat16));
+    let error = to_f64(&(&fine - rough).abs().max())[0];
+    let scale = to_f64(&fine.abs().max())[0];
+    assert!(error < 0.1 * scale, "{error} of {scale}");
+}
+
+/// A network for one person evaluates to what it gives in training where the statistics are the batch's: momentum 0.1,
+/// so after 100 passes over one batch they are, but for a factor n / (n - 1) of each variance, up to 1/1000 with the
+/// 128 * 2 * 4 values of the last blocks.
+pub(crate) fn training_and_evaluation_agree<N: Network>(net: &GraphEncoder<N>) {
+    fill(net.weights());
+    let data = Toy::new(128, 1, 3).batch(&(0..128).collect::<Vec<_>>()).unwrap();
+    let mut logits = Tensor::new();
+    for _ in 0..100 {
+        logits = no_grad(|| net.train_logits(&data, Kind::Float)).unwrap();
+    }
+    let evaluated = net.eval_logits(&data).unwrap();
+    let error = to_f64(&(evaluated - &logits).abs().max())[0];
+    let scale = to_f64(&logits.abs().max())[0];
+    assert!(error < 0.02 * scale, "{error} of {scale}");
+}
+
+/// Every parameter gets a finite gradient; of those whose name `skipped` says so, none.
+pub(crate) fn gradients_reach_all<N: Network>(net: &GraphEncoder<N>, skipped: impl Fn(&str) -> bool) {
+    fill(net.weights());
+    let data = batch(4, 2, 5, &[true; 8]);
+    let logits = net.train_logits(&data, Kind::Float).unwrap();
+    (logits.square() * Tensor::arange(8, FLOAT_CPU).view([4, 2]))
+        .sum(Kind::Float)
+        .backward();
+    for (name, tensor) in net.weights() {
+        if !tensor.requires_grad() {
+            continue;
+        }
+        let grad = tensor.grad();
+        assert_eq!(grad.defined(), !skipped(&name), "{name}");
+        if grad.defined() {
+            let largest = to_f64(&grad.abs().max())[0];
+            assert!(largest.is_finite(), "{name}");
+        }
+    }
+}
