@@ -2,9 +2,11 @@
 
 pub mod agcn;
 pub mod ctr_gcn;
+pub mod dgnn;
 pub mod ensemble;
 pub mod gcn;
 pub mod layers;
 pub mod posec3d;
+pub mod shift_gcn;
 pub mod st_gcn;
 pub mod torchscript;

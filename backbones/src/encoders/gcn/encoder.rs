@@ -67,6 +67,11 @@ impl<N: Network> GraphEncoder<N> {
         }
     }
 
+    /// The network.
+    pub fn network(&self) -> &N {
+        &self.net
+    }
+
     /// Feature map and logits, showing `tap` every block's output `[n, T, V, C]` of the n persons that were computed.
     ///
     /// # Errors
@@ -202,6 +207,7 @@ impl<N: Network> GraphEncoder<N> {
                 want: "at least 1 frame".into(),
             });
         }
+        self.net.check_frames(size[2])?;
         let want = (size[0] * size[4]) as usize;
         if batch.present.len() != want {
             return Err(Error::Input(format!(

@@ -62,6 +62,15 @@ pub trait Network: Debug + Send {
     /// When something that is fixed differs.
     fn accept(&self, given: &mut NamedTensors, layout: &SkeletonLayout) -> Result<()>;
 
+    /// Refuses a number of frames that the network cannot take; by default none.
+    ///
+    /// # Errors
+    /// When it is refused, with what would do.
+    fn check_frames(&self, frames: i64) -> Result<()> {
+        let _ = frames;
+        Ok(())
+    }
+
     /// What the network reads, from the joints `[n, T, V, 3]` of a stream: `[n, T, W, C]`. By default the joints.
     fn prepare(&self, joints: Tensor) -> Tensor {
         joints

@@ -22,7 +22,9 @@ const CHANNELS: i64 = 6;
 /// Options that make a component's training short, or point it to files that exist here.
 fn short(name: &str, folder: &Path) -> Value {
     match name {
-        "st-gcn" => json!({"base_channels": 4, "train": {"epochs": 1}}),
+        "st-gcn" | "agcn" | "aagcn" | "ctr-gcn" | "shift-gcn" | "dgnn" => {
+            json!({"base_channels": 4, "train": {"epochs": 1}})
+        }
         "ensemble" => {
             let member = |stream| json!({"type": "st-gcn", "base_channels": 2, "stream": stream, "train": {"epochs": 1}});
             json!({"members": [member("joint"), member("bone")]})
@@ -149,7 +151,7 @@ fn resolved(folder: &Path, encoder: &Value, aligner: &Value) -> Resolved {
         serde_json::to_string(&granularities).unwrap()
     );
     let output = format!("output={}", folder.display());
-    // An adapter that looks at the map, so that a map is what is kept where the encoder gives one.
+    // An adapter that looks at the map, so that a map is what there is where the encoder gives one.
     let pooled = encoder.contains("torchscript") && !encoder.contains("output_layout");
     let adapters = if pooled {
         "adapters=[]"
@@ -162,6 +164,7 @@ fn resolved(folder: &Path, encoder: &Value, aligner: &Value) -> Resolved {
         "validation.fraction=0.3",
         "threads=1",
         "stream.batch=16",
+        "features.keep=false",
         "gate={type: calibrated-stacking, gamma: 0.5}",
         adapters,
         &encoder,

@@ -1,0 +1,31 @@
+//! The encoder of the network.
+
+use szar_core::component::InputSpec;
+use szar_core::{EncoderConfig, Result};
+use tch::Device;
+
+use super::config::DgnnConfig;
+use super::graph::Graph;
+use super::net::Net;
+use crate::encoders::gcn::{Common, GraphEncoder, Network, check_input};
+
+/// A DGNN with its classifier of the seen classes.
+pub type Dgnn = GraphEncoder<Net>;
+
+impl Dgnn {
+    /// Builds the network on a device, with random weights from the current seed of libtorch.
+    ///
+    /// # Errors
+    /// When the layout is not a skeleton, a joint hangs on two others, or the sizes are not positive.
+    pub fn new(config: &DgnnConfig, input: &InputSpec, device: Device) -> Result<Self> {
+        check_input(Net::NAME, input)?;
+        let net = Net::new(config, input, &Graph::new(&input.layout)?, device);
+        let common = Common {
+            stream: config.stream,
+            persons: config.persons,
+            kind: config.inference.resolve(device),
+            train: config.train.clone(),
+        };
+        Ok(Self::wrap(net, common, config.spec(input), input))
+    }
+}
