@@ -109,6 +109,28 @@ fn samples_of_the_missing_list_are_not_usable() {
 }
 
 #[test]
+fn recordings_without_a_body_are_not_usable() {
+    let dir = folder(&[
+        "S001C001P001R001A001",
+        "S001C001P001R001A002",
+        "S001C001P001R001A003",
+    ]);
+    std::fs::write(
+        dir.path().join("S001C001P001R001A002.skeleton"),
+        "2\r\n0\r\n0\r\n",
+    )
+    .unwrap();
+    std::fs::write(dir.path().join("S001C001P001R001A003.skeleton"), "2\r\n0\r\n").unwrap();
+    let data = config(dir.path()).open().unwrap();
+    let usable: Vec<_> = data.samples().iter().map(|s| s.usable).collect();
+    assert_eq!(
+        usable,
+        [true, false, true],
+        "the third is damaged, which must be seen"
+    );
+}
+
+#[test]
 fn names_that_are_wrong_or_given_twice_are_reported() {
     let dir = folder(&["S001C001P001R001A001", "b/S001C001P001R001A001"]);
     assert!(message(&config(dir.path())).contains("S001C001P001R001A001.skeleton: is there twice, also as"));
