@@ -54,7 +54,8 @@ pub struct NtuRgbdConfig {
     /// Which samples are for training: `xsub`, `xview` (60 only) or `xset` (120 only). Default (SynSE): `xsub`.
     pub protocol: Protocol,
     /// List of samples with missing skeletons, a name a line, which are never trained or tested on; the authors
-    /// publish one of 302 and one of 535. Default: none.
+    /// publish one of 302 and one of 535. Recordings without a single body are left out with or without it. Default:
+    /// none.
     pub missing: Option<FilePath>,
     /// Which of the tracked bodies become persons. Preprocessor `ctrgcn` goes with `ctr-gcn`, `agcn` with `energy`,
     /// `stgcn` and `aimclr` with `first`. Default: `ctr-gcn`.
@@ -190,9 +191,19 @@ impl NtuRgbdConfig {
             class: ClassId(i64::from(name.action) - 1),
             subject: Some(i64::from(name.subject)),
             role: self.protocol.role(name, self.classes),
-            usable: !missing,
+            usable: !missing && !without_body(path),
         }
     }
+}
+
+/// A recording of more bytes has a body, unless it runs for minutes.
+const EMPTY_BYTES: u64 = 1 << 15;
+
+/// True for a recording in which nobody was ever tracked. What cannot be read is for [`Dataset::load`] to report.
+fn without_body(path: &Path) -> bool {
+    let small = std::fs::metadata(path).is_ok_and(|file| file.len() <= EMPTY_BYTES);
+    let read = || parse(path, &files::read(path)?);
+    small && read().is_ok_and(|raw| raw.bodies() == 0)
 }
 
 /// The opened folder; recordings are read when they are asked for.

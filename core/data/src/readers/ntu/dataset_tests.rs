@@ -1,9 +1,12 @@
-use szar_core::SampleRole;
+use szar_core::progress::Silent;
+use szar_core::{Cancel, PreprocessorConfig, SampleRole};
 
 use super::*;
+use crate::preprocess::{AgcnConfig, AimclrConfig, CtrgcnConfig, StgcnConfig};
 use crate::readers::ntu::parse::JOINTS;
 use crate::readers::ntu::test_files::{Body, file};
 use crate::readers::test_data::real;
+use crate::store::SkeletonStore;
 
 fn body(id: u64, x: f32) -> Body {
     (id, std::array::from_fn(|j| [x, j as f32 / 10.0, 3.0]))
@@ -109,6 +112,28 @@ fn samples_of_the_missing_list_are_not_usable() {
 }
 
 #[test]
+fn recordings_without_a_body_are_not_usable() {
+    let dir = folder(&[
+        "S001C001P001R001A001",
+        "S001C001P001R001A002",
+        "S001C001P001R001A003",
+    ]);
+    std::fs::write(
+        dir.path().join("S001C001P001R001A002.skeleton"),
+        "2\r\n0\r\n0\r\n",
+    )
+    .unwrap();
+    std::fs::write(dir.path().join("S001C001P001R001A003.skeleton"), "2\r\n0\r\n").unwrap();
+    let data = config(dir.path()).open().unwrap();
+    let usable: Vec<_> = data.samples().iter().map(|s| s.usable).collect();
+    assert_eq!(
+        usable,
+        [true, false, true],
+        "the third is damaged, which must be seen"
+    );
+}
+
+#[test]
 fn names_that_are_wrong_or_given_twice_are_reported() {
     let dir = folder(&["S001C001P001R001A001", "b/S001C001P001R001A001"]);
     assert!(message(&config(dir.path())).contains("S001C001P001R001A001.skeleton: is there twice, also as"));
@@ -195,5 +220,28 @@ fn made_recordings_are_read_in_every_way() {
             [[true, false], [true, true], [true, third]],
             "{bodies:?}"
         );
+    }
+}
+
+#[test]
+fn made_recordings_go_through_each_published_preparation() {
+    let Some(root) = real("ntu_samples") else { return };
+    let preparations: [(Bodies, i64, Box<dyn PreprocessorConfig>); 4] = [
+        (Bodies::First, 300, Box::new(StgcnConfig::default())),
+        (Bodies::Energy, 300, Box::new(AgcnConfig::default())),
+        (Bodies::CtrGcn, 64, Box::new(CtrgcnConfig::default())),
+        (Bodies::First, 50, Box::new(AimclrConfig::default())),
+    ];
+    for (bodies, frames, preparation) in preparations {
+        let config = NtuRgbdConfig {
+            classes: 120,
+            bodies,
+            ..config(&root)
+        };
+        let data = config.open().unwrap();
+        let store =
+            SkeletonStore::load(&data, &*preparation, &[0, 1, 2], &Silent, &Cancel::default()).unwrap();
+        assert_eq!(store.joints().size(), [3, 3, frames, 25, 2]);
+        assert!(store.values(0..3).iter().all(|v| v.is_finite()));
     }
 }
