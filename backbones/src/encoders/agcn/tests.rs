@@ -3,7 +3,7 @@ use tch::{Device, Kind};
 
 use super::*;
 use crate::encoders::gcn::GraphMode;
-use crate::encoders::gcn::checks::{self, Expected, input, ntu};
+use crate::encoders::gcn::checks::{self, Expected, Trained, input, ntu};
 use crate::nn::classifier::{SeenClassifier, TrainConfig};
 
 #[test]
@@ -95,6 +95,36 @@ fn states_survive() {
 fn training_learns_what_can_be_separated() {
     checks::it_learns(|| agcn(1));
     checks::it_learns(|| aagcn(1));
+}
+
+#[test]
+fn a_training_pass_is_pytorchs() {
+    let agcn = AgcnConfig {
+        base_channels: 8,
+        ..AgcnConfig::default()
+    };
+    checks::trains_as(
+        &Agcn::new(&agcn, &input(2), Device::Cpu).unwrap(),
+        &Trained {
+            logits: [-0.25586, -0.404145, -0.036278, -0.347475],
+            gradient: 136.462,
+            graph_gradient: 11.6261,
+            statistics: 21.1911,
+        },
+    );
+    let aagcn = AagcnConfig {
+        base_channels: 8,
+        ..AagcnConfig::default()
+    };
+    checks::trains_as(
+        &Aagcn::new(&aagcn, &input(2), Device::Cpu).unwrap(),
+        &Trained {
+            logits: [-0.355559, -0.274979, -0.075298, -0.389855],
+            gradient: 128.105,
+            graph_gradient: 15.0785,
+            statistics: 21.4047,
+        },
+    );
 }
 
 #[test]
