@@ -21,6 +21,7 @@ fn the_list_of_components_is_pinned() {
         "encoder agcn",
         "encoder ctr-gcn",
         "encoder dgnn",
+        "encoder msg3d",
         "encoder shift-gcn",
         "encoder st-gcn",
         "encoder torchscript",

@@ -5,6 +5,7 @@ pub mod ctr_gcn;
 pub mod dgnn;
 pub mod gcn;
 pub mod layers;
+pub mod msg3d;
 pub mod shift_gcn;
 pub mod st_gcn;
 pub mod torchscript;

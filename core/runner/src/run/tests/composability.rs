@@ -23,6 +23,7 @@ const CHANNELS: i64 = 6;
 fn short(name: &str, folder: &Path) -> Value {
     match name {
         "st-gcn" | "shift-gcn" | "dgnn" => json!({"base_channels": 4, "train": {"epochs": 1}}),
+        "msg3d" => json!({"base_channels": 6, "gcn_scales": 2, "g3d_scales": 2, "train": {"epochs": 1}}),
         "purls" => json!({"epochs": 1, "hidden": 16}),
         "eszsl" => json!({"gammas": [1.0], "lambdas": [1.0]}),
         "devise" | "revise" | "jpose" | "neuron" => json!({"epochs": 1}),
