@@ -30,6 +30,7 @@ fn the_list_of_components_is_pinned() {
         "encoder ctr-gcn",
         "encoder dgnn",
         "encoder ensemble",
+        "encoder msg3d",
         "encoder posec3d",
         "encoder shift-gcn",
         "encoder st-gcn",

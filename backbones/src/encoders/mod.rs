@@ -6,6 +6,7 @@ pub mod dgnn;
 pub mod ensemble;
 pub mod gcn;
 pub mod layers;
+pub mod msg3d;
 pub mod posec3d;
 pub mod shift_gcn;
 pub mod st_gcn;

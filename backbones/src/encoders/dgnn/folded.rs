@@ -2,8 +2,8 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::net::{Block, Net, Residual, Update, join, to_bones, to_joints, told};
-use crate::encoders::gcn::{self, COORDINATES, InputAffine};
+use super::net::{Block, Net, Update, join, to_bones, to_joints, told};
+use crate::encoders::gcn::{self, COORDINATES, FoldedResidual, InputAffine};
 use crate::encoders::layers::{channels_first, channels_last, temporal};
 
 /// Weights with the statistics of the normalisations multiplied in. Equal to the network in evaluation mode up to
@@ -23,13 +23,6 @@ struct FoldedBlock {
     temporal: (Tensor, Tensor),
     residual: FoldedResidual,
     stride: i64,
-}
-
-#[derive(Debug)]
-enum FoldedResidual {
-    None,
-    Identity,
-    Conv(Tensor, Tensor),
 }
 
 #[derive(Debug)]
@@ -87,14 +80,7 @@ impl FoldedBlock {
                 FoldedUpdate::new(bones, &to_bones(source, target), kind),
             ],
             temporal: pair(block.temporal.followed_by(&block.last_norm.affine())),
-            residual: match &block.residual {
-                Residual::None => FoldedResidual::None,
-                Residual::Identity => FoldedResidual::Identity,
-                Residual::Conv(conv, norm) => {
-                    let (weight, bias) = pair(conv.followed_by(&norm.affine()));
-                    FoldedResidual::Conv(weight, bias)
-                }
-            },
+            residual: block.residual.fold(kind),
             stride: block.stride,
         }
     }
@@ -110,14 +96,8 @@ impl FoldedBlock {
             update.write(&halves[i], &halves[1 - i], &rows.select(0, i as i64));
         }
         let y = channels_first(&y.relu_());
-        let mut y = temporal(&y, &self.temporal.0, &self.temporal.1, self.stride);
-        match &self.residual {
-            FoldedResidual::None => {}
-            FoldedResidual::Identity => y += channels_first(x),
-            FoldedResidual::Conv(weight, bias) => {
-                y += temporal(&channels_first(x), weight, bias, self.stride);
-            }
-        }
+        let y = temporal(&y, &self.temporal.0, &self.temporal.1, self.stride);
+        let mut y = self.residual.add(y, x);
         channels_last(&y.relu_())
     }
 }

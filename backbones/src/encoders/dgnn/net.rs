@@ -9,19 +9,11 @@ use tch::{Device, Kind, Tensor};
 use super::config::{BoneOrder, DgnnConfig, Parts};
 use super::folded::Folded;
 use super::graph::Graph;
-use crate::encoders::gcn::{COORDINATES, InputNorm, Network, Plan, ten_blocks};
+use crate::encoders::gcn::{COORDINATES, InputNorm, Network, Plan, Residual, ten_blocks};
 use crate::encoders::layers::{Conv, Norm, channels_first, channels_last, temporal};
 
 /// Frames that a temporal convolution sees.
 const KERNEL: i64 = 9;
-
-/// How a block's input reaches its output past the convolutions.
-#[derive(Debug)]
-pub(super) enum Residual {
-    None,
-    Identity,
-    Conv(Conv, Norm),
-}
 
 /// What makes one stream of both: a product over `[own, S other, R other]`, then a normalisation.
 #[derive(Debug)]
@@ -237,13 +229,11 @@ impl Block {
             ],
             temporal: Conv::new(output, output, KERNEL, device),
             last_norm: Norm::new(output, device),
-            residual: match residual {
-                false => Residual::None,
-                true if input == output && stride == 1 => Residual::Identity,
-                true => Residual::Conv(
-                    Conv::new(input, output, KERNEL, device),
-                    Norm::new(output, device),
-                ),
+            residual: if residual {
+                let conv = || Conv::new(input, output, KERNEL, device);
+                Residual::new(input, output, stride, conv)
+            } else {
+                Residual::None
             },
             stride,
         }
@@ -261,10 +251,8 @@ impl Block {
         self.temporal
             .collect(&format!("{prefix}.tcn.tempconv.conv"), into);
         self.last_norm.collect(&format!("{prefix}.tcn.tempconv.bn"), into);
-        if let Residual::Conv(conv, norm) = &self.residual {
-            conv.collect(&format!("{prefix}.residual.tempconv.conv"), into);
-            norm.collect(&format!("{prefix}.residual.tempconv.bn"), into);
-        }
+        self.residual
+            .collect(&format!("{prefix}.residual.tempconv"), into);
     }
 
     fn train(&self, [joints, bones]: &[Tensor; 2], frozen: bool, kind: Kind) -> [Tensor; 2] {
@@ -281,16 +269,12 @@ impl Block {
 
     /// The temporal convolution of `y`, with the residual of `x`.
     fn in_time(&self, x: &Tensor, y: &Tensor, kind: Kind) -> Tensor {
-        let convolve = |conv: &Conv, norm: &Norm, x: &Tensor| {
-            let (weight, bias) = (conv.weight.to_kind(kind), conv.bias.to_kind(kind));
-            norm.train(&temporal(&channels_first(x), &weight, &bias, self.stride), 1.0)
-        };
-        let mut y = convolve(&self.temporal, &self.last_norm, y);
-        let mut y = match &self.residual {
-            Residual::None => y,
-            Residual::Identity => y.g_add_(&channels_first(x)),
-            Residual::Conv(conv, norm) => y.g_add_(&convolve(conv, norm, x)),
-        };
-        channels_last(&y.relu_())
+        let (weight, bias) = (
+            self.temporal.weight.to_kind(kind),
+            self.temporal.bias.to_kind(kind),
+        );
+        let y = temporal(&channels_first(y), &weight, &bias, self.stride);
+        let y = self.last_norm.train(&y, 1.0);
+        channels_last(&self.residual.add_in_training(y, x, kind).relu_())
     }
 }

@@ -12,7 +12,7 @@ use super::golden::{named, rows};
 use super::*;
 use crate::encoders::gcn::checks::{self, Expected, batch, close, input};
 use crate::encoders::gcn::{Folded, Network, Stream};
-use crate::nn::classifier::SeenClassifier;
+use crate::nn::classifier::{SeenClassifier, TrainConfig};
 
 #[test]
 fn goldens() {
@@ -27,7 +27,10 @@ fn graph_goldens() {
 fn small() -> DgnnConfig {
     DgnnConfig {
         base_channels: 4,
-        train: checks::training(),
+        train: TrainConfig {
+            epochs: 5,
+            ..checks::training()
+        },
         ..DgnnConfig::default()
     }
 }

@@ -182,7 +182,7 @@ pub(crate) fn an_absent_person_changes_nothing<N: Network>(net: &GraphEncoder<N>
     let skipped = net
         .encode_with_taps(&some, &mut |x| computed.push(x.size()[0]))
         .unwrap();
-    assert_eq!(computed, [1; 10]);
+    assert!(!computed.is_empty() && computed.iter().all(|n| *n == 1));
     some.present = vec![true; 4];
     let naive = net.encode(&some).unwrap();
     assert!(close(&skipped.features.values, &naive.features.values));
@@ -201,7 +201,7 @@ pub(crate) fn a_state_survives<N: Network>(net: &GraphEncoder<N>, other: &mut Gr
     headless.retain(|n, _| !n.starts_with(&format!("module.{}.", N::HEAD)));
     other.load_state(&headless).unwrap();
     assert!(other.encode(&data).unwrap().seen_logits.is_none() && !other.spec().classifies);
-    let some = headless.keys().find(|n| n.contains("l3.")).cloned().unwrap();
+    let some = headless.keys().find(|n| n.ends_with(".weight")).cloned().unwrap();
     headless.remove(&some);
     let error = other.load_state(&headless).unwrap_err().to_string();
     assert!(error.contains(some.trim_start_matches("module.")), "{error}");

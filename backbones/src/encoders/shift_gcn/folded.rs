@@ -2,11 +2,11 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::net::{Block, Net, Residual};
+use super::net::{Block, Net};
 use super::spatial::Spatial;
 use super::temporal::{Temporal, shifted};
-use crate::encoders::gcn::{self, COORDINATES, InputAffine};
-use crate::encoders::layers::{channels_first, channels_last, temporal};
+use crate::encoders::gcn::{self, COORDINATES, FoldedResidual, InputAffine};
+use crate::encoders::layers::{channels_first, channels_last};
 
 /// Weights with the statistics of the normalisations multiplied in. Equal to the network in evaluation mode up to
 /// rounding.
@@ -23,13 +23,6 @@ struct FoldedBlock {
     temporal: FoldedTemporal,
     residual: FoldedResidual,
     stride: i64,
-}
-
-#[derive(Debug)]
-enum FoldedResidual {
-    None,
-    Identity,
-    Conv(Tensor, Tensor),
 }
 
 #[derive(Debug)]
@@ -93,28 +86,15 @@ impl FoldedBlock {
         Self {
             spatial: FoldedSpatial::new(&block.spatial, kind),
             temporal: FoldedTemporal::new(&block.temporal, reach, kind),
-            residual: match &block.residual {
-                Residual::None => FoldedResidual::None,
-                Residual::Identity => FoldedResidual::Identity,
-                Residual::Conv(conv, norm) => {
-                    let (weight, bias) = conv.followed_by(&norm.affine());
-                    FoldedResidual::Conv(weight.to_kind(kind), bias.to_kind(kind))
-                }
-            },
+            residual: block.residual.fold(kind),
             stride: block.stride(),
         }
     }
 
     fn forward(&self, x: &Tensor, kind: Kind) -> Tensor {
         let y = self.spatial.forward(x);
-        let mut y = self.temporal.forward(&y, self.stride, kind);
-        match &self.residual {
-            FoldedResidual::None => {}
-            FoldedResidual::Identity => y += channels_first(x),
-            FoldedResidual::Conv(weight, bias) => {
-                y += temporal(&channels_first(x), weight, bias, self.stride);
-            }
-        }
+        let y = self.temporal.forward(&y, self.stride, kind);
+        let mut y = self.residual.add(y, x);
         channels_last(&y.relu_())
     }
 }

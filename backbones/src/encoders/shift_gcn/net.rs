@@ -8,19 +8,11 @@ use super::config::{ShiftGcnConfig, ShiftGrad};
 use super::folded::Folded;
 use super::spatial::{Spatial, pointwise};
 use super::temporal::{Shift, Temporal, check, constrained, reaches};
-use crate::encoders::gcn::{COORDINATES, InputNorm, Network, Plan, start, ten_blocks};
-use crate::encoders::layers::{Conv, Norm, channels_first, channels_last, temporal};
+use crate::encoders::gcn::{COORDINATES, InputNorm, Network, Plan, Residual, start, ten_blocks};
+use crate::encoders::layers::{Conv, channels_first, channels_last};
 
 /// Two strides of 2.
 const FRAME_STEP: i64 = 4;
-
-/// How a block's input reaches its output past the convolutions.
-#[derive(Debug)]
-pub(super) enum Residual {
-    None,
-    Identity,
-    Conv(Conv, Norm),
-}
 
 /// Exchange between joints, then between frames.
 #[derive(Debug)]
@@ -135,10 +127,10 @@ impl Block {
         Self {
             spatial: Spatial::new(joints, input, output, device),
             temporal: Temporal::new(output, stride, device),
-            residual: match residual {
-                false => Residual::None,
-                true if input == output && stride == 1 => Residual::Identity,
-                true => Residual::Conv(pointwise(input, output, device), Norm::new(output, device)),
+            residual: if residual {
+                Residual::new(input, output, stride, || pointwise(input, output, device))
+            } else {
+                Residual::None
             },
         }
     }
@@ -146,10 +138,7 @@ impl Block {
     fn collect(&self, prefix: &str, into: &mut NamedTensors) {
         self.spatial.collect(&format!("{prefix}.gcn1"), into);
         self.temporal.collect(&format!("{prefix}.tcn1"), into);
-        if let Residual::Conv(conv, norm) = &self.residual {
-            conv.collect(&format!("{prefix}.residual.conv"), into);
-            norm.collect(&format!("{prefix}.residual.bn"), into);
-        }
+        self.residual.collect(&format!("{prefix}.residual"), into);
     }
 
     pub(super) fn stride(&self) -> i64 {
@@ -157,17 +146,9 @@ impl Block {
     }
 
     fn train(&self, x: &Tensor, reach: &[i64], kind: Kind) -> Tensor {
-        let mut y = self.temporal.train(&self.spatial.train(x, kind), reach, kind);
-        let mut y = match &self.residual {
-            Residual::None => y,
-            Residual::Identity => y.g_add_(x),
-            Residual::Conv(conv, norm) => {
-                let (weight, bias) = (conv.weight.to_kind(kind), conv.bias.to_kind(kind));
-                let short = temporal(&channels_first(x), &weight, &bias, self.stride());
-                y.g_add_(&channels_last(&norm.train(&short, 1.0)))
-            }
-        };
-        y.relu_()
+        let y = self.temporal.train(&self.spatial.train(x, kind), reach, kind);
+        let mut y = self.residual.add_in_training(channels_first(&y), x, kind);
+        channels_last(&y.relu_())
     }
 }
 

@@ -19,7 +19,10 @@ fn goldens() {
 fn small() -> ShiftGcnConfig {
     ShiftGcnConfig {
         base_channels: 5,
-        train: checks::training(),
+        train: TrainConfig {
+            epochs: 5,
+            ..checks::training()
+        },
         ..ShiftGcnConfig::default()
     }
 }

@@ -30,6 +30,7 @@ fn short(name: &str, folder: &Path) -> Value {
             json!({"members": [member("joint"), member("bone")]})
         }
         "posec3d" => json!({"base_channels": 2, "clip_frames": 6, "size": 16, "train": {"epochs": 1}}),
+        "msg3d" => json!({"base_channels": 6, "gcn_scales": 2, "g3d_scales": 2, "train": {"epochs": 1}}),
         "purls" => json!({"epochs": 1, "hidden": 16}),
         "eszsl" => json!({"gammas": [1.0], "lambdas": [1.0]}),
         "devise" | "revise" | "jpose" | "neuron" => json!({"epochs": 1}),

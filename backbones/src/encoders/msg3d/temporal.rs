@@ -1,0 +1,203 @@
+//! Convolution over frames in six branches, each of a sixth of the channels.
+
+use szar_core::NamedTensors;
+use tch::{Device, Kind, Tensor};
+
+use crate::encoders::gcn::{FoldedResidual, Residual};
+use crate::encoders::layers::{Conv, Norm, channels_first};
+
+/// How many branches there are.
+pub(super) const BRANCHES: i64 = 6;
+/// Frames of a convolution, and of the maximum.
+const FRAMES: i64 = 3;
+/// Distances between the frames of the convolutions.
+const DILATIONS: [i64; 4] = [1, 2, 3, 4];
+
+/// What a branch does after its product over channels.
+#[derive(Debug)]
+enum Rest {
+    /// ReLU, then a convolution over every `dilation`-th frame and a normalisation.
+    Convolution { conv: Conv, norm: Norm, dilation: i64 },
+    /// ReLU, then a maximum over frames and a normalisation.
+    Maximum { norm: Norm },
+    /// Every `stride`-th frame, before the product.
+    Nothing,
+}
+
+#[derive(Debug)]
+struct Branch {
+    /// `[C_out / 6, C_in, 1, 1]`.
+    product: Conv,
+    norm: Norm,
+    rest: Rest,
+}
+
+/// The six branches and a residual.
+#[derive(Debug)]
+pub(super) struct Temporal {
+    branches: Vec<Branch>,
+    residual: Residual,
+    stride: i64,
+}
+
+#[derive(Debug)]
+enum FoldedRest {
+    Convolution(Tensor, Tensor, i64),
+    Maximum(Tensor, Tensor),
+    Nothing,
+}
+
+/// [`Temporal`] in evaluation mode.
+#[derive(Debug)]
+pub(super) struct FoldedTemporal {
+    /// `[C_in, C_out]` and `[C_out]`: the products of all branches.
+    weight: Tensor,
+    bias: Tensor,
+    rests: Vec<FoldedRest>,
+    residual: FoldedResidual,
+    stride: i64,
+}
+
+impl Temporal {
+    /// `output` is a multiple of 6.
+    pub(super) fn new(input: i64, output: i64, stride: i64, device: Device) -> Self {
+        let width = output / BRANCHES;
+        let norm = || Norm::new(width, device);
+        let convolution = |dilation| Rest::Convolution {
+            conv: Conv::new(width, width, FRAMES, device),
+            norm: norm(),
+            dilation,
+        };
+        let rests = DILATIONS.into_iter().map(convolution);
+        let branch = |rest| Branch {
+            product: Conv::new(input, width, 1, device),
+            norm: norm(),
+            rest,
+        };
+        Self {
+            branches: rests
+                .chain([Rest::Maximum { norm: norm() }, Rest::Nothing])
+                .map(branch)
+                .collect(),
+            residual: Residual::new(input, output, stride, || Conv::new(input, output, 1, device)),
+            stride,
+        }
+    }
+
+    pub(super) fn collect(&self, prefix: &str, into: &mut NamedTensors) {
+        for (i, branch) in self.branches.iter().enumerate() {
+            let prefix = format!("{prefix}.branches.{i}");
+            branch.product.collect(&format!("{prefix}.0"), into);
+            branch.norm.collect(&format!("{prefix}.1"), into);
+            match &branch.rest {
+                Rest::Convolution { conv, norm, .. } => {
+                    conv.collect(&format!("{prefix}.3.conv"), into);
+                    norm.collect(&format!("{prefix}.3.bn"), into);
+                }
+                Rest::Maximum { norm } => norm.collect(&format!("{prefix}.4"), into),
+                Rest::Nothing => {}
+            }
+        }
+        self.residual.collect(&format!("{prefix}.residual"), into);
+    }
+
+    /// `[n, T, V, C_in]` to `[n, C_out, T', V]`, before the last ReLU.
+    pub(super) fn train(&self, x: &Tensor, kind: Kind) -> Tensor {
+        let size = x.size();
+        let of = |part: fn(&Branch) -> Tensor| {
+            let parts: Vec<_> = self.branches.iter().map(part).collect();
+            Tensor::cat(&parts, 0).to_kind(kind)
+        };
+        let weight = of(|b| b.product.weight.flatten(1, -1));
+        let bias = of(|b| b.product.bias.shallow_clone());
+        let y = bias.addmm(&x.reshape([-1, size[3]]), &weight.tr());
+        let y = y.view([size[0], size[1], size[2], BRANCHES, -1]);
+        let branch = |(i, branch): (usize, &Branch)| {
+            let y = channels_first(&y.select(3, i as i64));
+            match &branch.rest {
+                Rest::Convolution { conv, norm, dilation } => {
+                    let y = branch.norm.train(&dense(&y), 1.0).relu_();
+                    let (weight, bias) = (conv.weight.to_kind(kind), conv.bias.to_kind(kind));
+                    norm.train(&dilated(&y, &weight, &bias, self.stride, *dilation), 1.0)
+                }
+                Rest::Maximum { norm } => {
+                    let y = branch.norm.train(&dense(&y), 1.0).relu_();
+                    norm.train(&maximum(&y, self.stride), 1.0)
+                }
+                Rest::Nothing => branch
+                    .norm
+                    .train(&dense(&y.slice(2, None, None, self.stride)), 1.0),
+            }
+        };
+        let parts: Vec<_> = self.branches.iter().enumerate().map(branch).collect();
+        self.residual.add_in_training(Tensor::cat(&parts, 1), x, kind)
+    }
+
+    pub(super) fn fold(&self, kind: Kind) -> FoldedTemporal {
+        let products = self
+            .branches
+            .iter()
+            .map(|b| b.product.followed_by(&b.norm.affine()));
+        let (weights, biases): (Vec<_>, Vec<_>) = products.unzip();
+        let weight = Tensor::cat(&weights, 0).flatten(1, -1).tr().contiguous();
+        let rest = |branch: &Branch| match &branch.rest {
+            Rest::Convolution { conv, norm, dilation } => {
+                let (weight, bias) = conv.followed_by(&norm.affine());
+                FoldedRest::Convolution(weight.to_kind(kind), bias.to_kind(kind), *dilation)
+            }
+            Rest::Maximum { norm } => {
+                let (scale, shift) = norm.affine();
+                let part = |t: Tensor| t.view([1, -1, 1, 1]).to_kind(kind);
+                FoldedRest::Maximum(part(scale), part(shift))
+            }
+            Rest::Nothing => FoldedRest::Nothing,
+        };
+        FoldedTemporal {
+            weight: weight.to_kind(kind),
+            bias: Tensor::cat(&biases, 0).to_kind(kind),
+            rests: self.branches.iter().map(rest).collect(),
+            residual: self.residual.fold(kind),
+            stride: self.stride,
+        }
+    }
+}
+
+impl FoldedTemporal {
+    /// `[n, T, V, C_in]` to `[n, C_out, T', V]`, before the last ReLU.
+    pub(super) fn forward(&self, x: &Tensor) -> Tensor {
+        let size = x.size();
+        let y = self.bias.addmm(&x.reshape([-1, size[3]]), &self.weight);
+        let y = y.view([size[0], size[1], size[2], BRANCHES, -1]);
+        let _ = y.narrow(3, 0, BRANCHES - 1).relu_();
+        let rest = |(i, rest): (usize, &FoldedRest)| {
+            let y = channels_first(&y.select(3, i as i64));
+            match rest {
+                FoldedRest::Convolution(weight, bias, dilation) => {
+                    dilated(&dense(&y), weight, bias, self.stride, *dilation)
+                }
+                FoldedRest::Maximum(scale, shift) => {
+                    maximum(&dense(&y), self.stride).g_mul_(scale).g_add_(shift)
+                }
+                FoldedRest::Nothing => y.slice(2, None, None, self.stride),
+            }
+        };
+        let parts: Vec<_> = self.rests.iter().enumerate().map(rest).collect();
+        self.residual.add(Tensor::cat(&parts, 1), x)
+    }
+}
+
+/// A sixth of the channels `[n, C, T, V]` in memory of its own, channels innermost.
+fn dense(x: &Tensor) -> Tensor {
+    channels_first(&x.permute([0, 2, 3, 1]).contiguous())
+}
+
+/// Convolution over every `dilation`-th frame of `x` `[n, C, T, V]`, padded so that stride 1 keeps T.
+fn dilated(x: &Tensor, weight: &Tensor, bias: &Tensor, stride: i64, dilation: i64) -> Tensor {
+    let padding = dilation * (FRAMES - 1) / 2;
+    x.conv2d(weight, Some(bias), [stride, 1], [padding, 0], [dilation, 1], 1)
+}
+
+/// Largest of three neighbouring frames of `x` `[n, C, T, V]`.
+fn maximum(x: &Tensor, stride: i64) -> Tensor {
+    x.max_pool2d([FRAMES, 1], [stride, 1], [FRAMES / 2, 0], [1, 1], false)
+}
