@@ -102,6 +102,7 @@ fn members_whose_maps_differ_are_all_named_and_joined_pooled() {
     let cells = PoseC3dConfig {
         base_channels: 2,
         clip_frames: 6,
+        size: 32,
         pool: Pool::Cells,
         ..PoseC3dConfig::default()
     };
