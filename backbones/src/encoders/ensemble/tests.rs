@@ -102,6 +102,7 @@ fn members_whose_maps_differ_are_all_named_and_joined_pooled() {
     let cells = PoseC3dConfig {
         base_channels: 2,
         clip_frames: 6,
+        size: 32,
         pool: Pool::Cells,
         ..PoseC3dConfig::default()
     };
@@ -223,7 +224,7 @@ fn members_learn_one_after_the_other() {
     let mut config = two();
     let member = |which| StGcnConfig {
         train: TrainConfig {
-            epochs: 6,
+            epochs: 8,
             ..stream(which).train
         },
         ..stream(which)
@@ -236,9 +237,9 @@ fn members_learn_one_after_the_other() {
     let (cancel, stages) = (Cancel::default(), Stages::default());
     let mut context = testing::fit_context(&cancel);
     context.progress = &stages;
-    let (train, validation) = (Toy::new(96, 1, 7), Toy::new(40, 1, 8));
+    let (train, validation) = (Toy::new(128, 1, 7), Toy::new(40, 1, 8));
     let summary = whole.fit(&train, &validation, &mut context).unwrap();
-    assert_eq!((summary.epochs, summary.train_loss.len()), (12, 12));
+    assert_eq!((summary.epochs, summary.train_loss.len()), (16, 16));
     assert_eq!(
         *stages.0.lock().unwrap(),
         ["encoder 1 of 2, st-gcn", "encoder 2 of 2, st-gcn"]

@@ -28,6 +28,7 @@
 //!   size: 64
 //!   train_size: 56
 //!   crop: 0.56
+//!   dropout: 0.5
 //!   pool: cells
 //!   train:
 //!     epochs: 240

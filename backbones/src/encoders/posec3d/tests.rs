@@ -368,6 +368,17 @@ fn the_published_setting_can_be_written_down() {
 }
 
 #[test]
+fn training_given_in_part_keeps_the_encoders_own_defaults() {
+    let config: PoseC3dConfig = serde_json::from_str(r#"{"train": {"lr": 0.01}}"#).unwrap();
+    let want = TrainConfig {
+        lr: 0.01,
+        ..PoseC3dConfig::default().train
+    };
+    assert_eq!((config.train, want.epochs, want.batch), (want.clone(), 24, 32));
+    assert!(serde_json::from_str::<PoseC3dConfig>(r#"{"train": {"rate": 0.01}}"#).is_err());
+}
+
+#[test]
 fn options_out_of_range_are_all_reported() {
     let mut problems = Problems::new();
     let config = PoseC3dConfig {
