@@ -86,6 +86,12 @@ fn an_absent_person_costs_nothing_and_changes_nothing() {
 }
 
 #[test]
+fn one_frame_of_one_joint_computes() {
+    checks::the_smallest_input_computes(|i| Agcn::new(&AgcnConfig::default(), i, Device::Cpu).unwrap());
+    checks::the_smallest_input_computes(|i| Aagcn::new(&AagcnConfig::default(), i, Device::Cpu).unwrap());
+}
+
+#[test]
 fn states_survive() {
     checks::a_state_survives(&agcn(2), &mut agcn(2));
     checks::a_state_survives(&aagcn(2), &mut aagcn(2));

@@ -56,6 +56,11 @@ fn an_absent_person_costs_nothing_and_changes_nothing() {
 }
 
 #[test]
+fn one_frame_of_one_joint_computes() {
+    checks::the_smallest_input_computes(|i| CtrGcn::new(&config(), i, Device::Cpu).unwrap());
+}
+
+#[test]
 fn a_state_survives() {
     checks::a_state_survives(&small(2), &mut small(2));
 }

@@ -289,6 +289,32 @@ pub(crate) fn trains_as<N: Network>(net: &GraphEncoder<N>, expected: &Trained) {
     }
 }
 
+/// One frame of one joint, or of two, is enough to compute and to train on.
+pub(crate) fn the_smallest_input_computes<N: Network>(make: impl Fn(&InputSpec) -> GraphEncoder<N>) {
+    for joints in [1, 2] {
+        let layout = Arc::new(testing::layout(joints));
+        let input = InputSpec {
+            layout: Arc::clone(&layout),
+            frames: 1,
+            ..input(1)
+        };
+        let net = make(&input);
+        let data = SkeletonBatch {
+            joints: Tensor::ones([2, 3, 1, joints as i64, 1], FLOAT_CPU),
+            frames: Tensor::from_slice(&[1i64, 1]),
+            present: vec![true; 2],
+            layout,
+        };
+        let features = net.encode(&data).unwrap().features.values;
+        let spec = net.spec();
+        assert_eq!(features.size(), [2, spec.channels, spec.frames, spec.joints]);
+        net.train_logits(&data, Kind::Float)
+            .unwrap()
+            .sum(Kind::Float)
+            .backward();
+    }
+}
+
 /// Every parameter gets a finite gradient; of those whose name `skipped` says so, none.
 pub(crate) fn gradients_reach_all<N: Network>(net: &GraphEncoder<N>, skipped: impl Fn(&str) -> bool) {
     fill(net.weights());
