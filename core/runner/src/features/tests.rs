@@ -149,6 +149,8 @@ impl Fixture {
     }
 }
 
+type Harm<'a> = &'a dyn Fn(&Fixture);
+
 fn wanted(map: Option<StoredPrecision>) -> Wanted {
     map.map_or(Wanted::Descriptors, |_| Wanted::Map)
 }
@@ -276,7 +278,7 @@ fn of_an_unfinished_extraction_only_what_is_whole_is_used() {
             .join(name)
     };
     // The second batch was not written whole; the journal ends within a line; the journal is of something else.
-    let harm: [(&dyn Fn(&Fixture), usize); 3] = [
+    let harm: [(Harm, usize); 3] = [
         (&|f| flip(&part(f, "map.f32"), 130 * 3 * 4 * 25 * 4), 2),
         (
             &|f| {
