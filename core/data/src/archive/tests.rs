@@ -80,6 +80,8 @@ fn persons_who_are_not_there_take_no_space() {
     );
 }
 
+type Harm<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 #[test]
 fn damage_is_named_by_file_and_sequence() {
     let dataset = procedural(1);
@@ -97,7 +99,7 @@ fn damage_is_named_by_file_and_sequence() {
         first * 4 + 5
     };
     let name = &dataset.samples()[1].name;
-    let cases: [(&str, &dyn Fn(&mut Vec<u8>), &str); 7] = [
+    let cases: [(&str, Harm, &str); 7] = [
         ("joints.f32", &|b| b[at] ^= 1, name),
         ("joints.f32", &|b| b.truncate(100), "has 100 bytes, expected"),
         ("samples.i64", &|b| b[3] ^= 1, "the checksum differs"),
