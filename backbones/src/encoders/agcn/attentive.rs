@@ -144,7 +144,7 @@ inventory::submit! {
     ComponentInfo::new::<AagcnConfig>(
         ComponentKind::Encoder,
         "aagcn",
-        "Adaptive graph convolutions with attention over joints, frames and channels, trained as a classifier of the seen classes.",
+        "Adaptive graph convolutions with attention over joints, frames and channels, a classifier of the seen classes.",
         "Shi, Zhang, Cheng, Lu: Skeleton-Based Action Recognition with Multi-Stream Adaptive Graph Convolutional Networks, IEEE TIP 2020",
     )
 }

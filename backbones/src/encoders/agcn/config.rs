@@ -112,7 +112,7 @@ inventory::submit! {
     ComponentInfo::new::<AgcnConfig>(
         ComponentKind::Encoder,
         "agcn",
-        "2s-AGCN: graph convolutions whose graph is learned and follows from each sequence, trained as a classifier of the seen classes.",
+        "Graph convolutions whose graph is learned and follows from each sequence, a classifier of the seen classes.",
         "Shi, Zhang, Cheng, Lu: Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based Action Recognition, CVPR 2019",
     )
 }

@@ -3,7 +3,7 @@ use tch::{Device, Kind};
 
 use super::*;
 use crate::encoders::gcn::GraphMode;
-use crate::encoders::gcn::checks::{self, Expected, input, ntu};
+use crate::encoders::gcn::checks::{self, Expected, Trained, input, ntu};
 use crate::nn::classifier::{SeenClassifier, TrainConfig};
 
 #[test]
@@ -86,6 +86,12 @@ fn an_absent_person_costs_nothing_and_changes_nothing() {
 }
 
 #[test]
+fn one_frame_of_one_joint_computes() {
+    checks::the_smallest_input_computes(|i| Agcn::new(&AgcnConfig::default(), i, Device::Cpu).unwrap());
+    checks::the_smallest_input_computes(|i| Aagcn::new(&AagcnConfig::default(), i, Device::Cpu).unwrap());
+}
+
+#[test]
 fn states_survive() {
     checks::a_state_survives(&agcn(2), &mut agcn(2));
     checks::a_state_survives(&aagcn(2), &mut aagcn(2));
@@ -95,6 +101,36 @@ fn states_survive() {
 fn training_learns_what_can_be_separated() {
     checks::it_learns(|| agcn(1));
     checks::it_learns(|| aagcn(1));
+}
+
+#[test]
+fn a_training_pass_is_pytorchs() {
+    let agcn = AgcnConfig {
+        base_channels: 8,
+        ..AgcnConfig::default()
+    };
+    checks::trains_as(
+        &Agcn::new(&agcn, &input(2), Device::Cpu).unwrap(),
+        &Trained {
+            logits: [-0.25586, -0.404145, -0.036278, -0.347475],
+            gradient: 136.462,
+            graph_gradient: 11.6261,
+            statistics: 21.1911,
+        },
+    );
+    let aagcn = AagcnConfig {
+        base_channels: 8,
+        ..AagcnConfig::default()
+    };
+    checks::trains_as(
+        &Aagcn::new(&aagcn, &input(2), Device::Cpu).unwrap(),
+        &Trained {
+            logits: [-0.355559, -0.274979, -0.075298, -0.389855],
+            gradient: 128.105,
+            graph_gradient: 15.0785,
+            statistics: 21.4047,
+        },
+    );
 }
 
 #[test]
@@ -134,7 +170,7 @@ fn a_block_of_published_init_begins_as_its_shortcut() {
     all("l2.tcn1.conv.bias", 0.0);
     let wide = full().0.weights();
     for (name, deviation) in [
-        ("l10.tcn1.conv.weight", (2.0 / (256.0 * 9.0)) as f64),
+        ("l10.tcn1.conv.weight", 2.0f64 / (256.0 * 9.0)),
         ("l10.gcn1.conv_d.1.weight", 2.0 / (256.0 * 256.0 * 3.0)),
         ("l10.gcn1.conv_a.0.weight", 2.0 / 64.0),
         ("fc.weight", 2.0 / 60.0),

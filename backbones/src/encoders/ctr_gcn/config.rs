@@ -112,7 +112,7 @@ inventory::submit! {
     ComponentInfo::new::<CtrGcnConfig>(
         ComponentKind::Encoder,
         "ctr-gcn",
-        "Graph convolutions with a graph refined for every channel of every sequence, trained as a classifier of the seen classes.",
+        "Graph convolutions with a graph refined for every channel of a sequence, a classifier of the seen classes.",
         "Chen, Zhang, Yuan, Li, Deng, Hu: Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition, ICCV 2021",
     )
 }

@@ -20,7 +20,7 @@ enum Rest {
     Convolution { conv: Conv, norm: Norm, dilation: i64 },
     /// ReLU, then a maximum over frames and a normalisation.
     Maximum { norm: Norm },
-    /// Every `stride`-th frame.
+    /// It computes every `stride`-th frame only.
     Nothing,
 }
 
@@ -121,7 +121,11 @@ impl Temporal {
     pub(super) fn train(&self, y: &Tensor, kind: Kind) -> Tensor {
         let branch = |branch: &Branch| {
             let (weight, bias) = product(&branch.product.weight, &branch.product.bias, kind);
-            let out = normalise(&apply(y, &weight, &bias), &branch.norm);
+            let stride = match branch.rest {
+                Rest::Nothing => self.stride,
+                _ => 1,
+            };
+            let out = normalise(&apply(y, &weight, &bias, stride), &branch.norm);
             match &branch.rest {
                 Rest::Convolution { conv, norm, dilation } => {
                     let (weight, bias) = (conv.weight.to_kind(kind), conv.bias.to_kind(kind));
@@ -129,7 +133,7 @@ impl Temporal {
                     normalise(&out, norm)
                 }
                 Rest::Maximum { norm } => normalise(&maximum(&out.relu(), self.stride), norm),
-                Rest::Nothing => out.slice(2, None, None, self.stride),
+                Rest::Nothing => out,
             }
         };
         let parts: Vec<_> = self.branches.iter().map(branch).collect();
@@ -179,20 +183,18 @@ impl Branch {
 
 impl FoldedTemporal {
     pub(super) fn forward(&self, y: &Tensor) -> Tensor {
-        let branch = |branch: &FoldedBranch| {
-            let mut out = apply(y, &branch.weight, &branch.bias);
-            match &branch.rest {
-                FoldedRest::Convolution {
-                    weight,
-                    bias,
-                    dilation,
-                } => convolve(&out.relu_(), weight, bias, self.stride, *dilation),
-                FoldedRest::Maximum { scale, shift } => {
-                    let mut out = maximum(&out.relu_(), self.stride);
-                    out.g_mul_(scale).g_add_(shift)
-                }
-                FoldedRest::Nothing => out.slice(2, None, None, self.stride),
+        let product = |branch: &FoldedBranch, stride| apply(y, &branch.weight, &branch.bias, stride);
+        let branch = |branch: &FoldedBranch| match &branch.rest {
+            FoldedRest::Convolution {
+                weight,
+                bias,
+                dilation,
+            } => convolve(&product(branch, 1).relu_(), weight, bias, self.stride, *dilation),
+            FoldedRest::Maximum { scale, shift } => {
+                let mut out = maximum(&product(branch, 1).relu_(), self.stride);
+                out.g_mul_(scale).g_add_(shift)
             }
+            FoldedRest::Nothing => product(branch, self.stride),
         };
         let parts: Vec<_> = self.branches.iter().map(branch).collect();
         Tensor::cat(&parts, 3)
@@ -205,11 +207,12 @@ fn product(weight: &Tensor, bias: &Tensor, kind: Kind) -> (Tensor, Tensor) {
     (weight.to_kind(kind), bias.view([1, 1, -1]).to_kind(kind))
 }
 
-/// A product over the channels of `y` `[n, C, V, T]`: `[n, V, T, C / 4]`.
-fn apply(y: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
-    let size = y.size();
+/// A product over the channels of every `stride`-th frame of `y` `[n, C, V, T]`: `[n, V, T', C / 4]`.
+fn apply(y: &Tensor, weight: &Tensor, bias: &Tensor, stride: i64) -> Tensor {
+    let kept = y.slice(3, None, None, stride).contiguous();
+    let size = kept.size();
     let (n, c, v, t) = (size[0], size[1], size[2], size[3]);
-    let rows = y.view([n, c, v * t]).transpose(1, 2);
+    let rows = kept.view([n, c, v * t]).transpose(1, 2);
     let weight = weight.expand([n, -1, -1], false);
     bias.baddbmm(&rows, &weight, 1.0, 1.0).view([n, v, t, -1])
 }
@@ -218,4 +221,20 @@ fn apply(y: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
 fn maximum(x: &Tensor, stride: i64) -> Tensor {
     let y = channels_first(x).max_pool2d([1, WINDOW], [1, stride], [0, WINDOW / 2], [1, 1], false);
     channels_last(&y).contiguous()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::kind::FLOAT_CPU;
+
+    #[test]
+    fn the_branch_without_neighbours_does_not_see_the_frames_between() {
+        let temporal = Temporal::new(8, 2, Device::Cpu);
+        let y = Tensor::randn([3, 8, 2, 6], FLOAT_CPU);
+        let other = y.copy();
+        let _ = other.slice(3, 1, None, 2).fill_(5.0);
+        let last = |y: &Tensor| temporal.train(y, Kind::Float).narrow(3, 6, 2);
+        assert!(last(&y).equal(&last(&other)));
+    }
 }

@@ -2,7 +2,7 @@ use szar_core::{EncoderConfig, Problems};
 use tch::Device;
 
 use super::*;
-use crate::encoders::gcn::checks::{self, Expected, input, ntu};
+use crate::encoders::gcn::checks::{self, Expected, Trained, input, ntu};
 use crate::nn::classifier::{SeenClassifier, TrainConfig};
 
 #[test]
@@ -56,6 +56,11 @@ fn an_absent_person_costs_nothing_and_changes_nothing() {
 }
 
 #[test]
+fn one_frame_of_one_joint_computes() {
+    checks::the_smallest_input_computes(|i| CtrGcn::new(&config(), i, Device::Cpu).unwrap());
+}
+
+#[test]
 fn a_state_survives() {
     checks::a_state_survives(&small(2), &mut small(2));
 }
@@ -63,6 +68,19 @@ fn a_state_survives() {
 #[test]
 fn training_learns_what_can_be_separated() {
     checks::it_learns(|| small(1));
+}
+
+#[test]
+fn a_training_pass_is_pytorchs() {
+    checks::trains_as(
+        &small(2),
+        &Trained {
+            logits: [-0.605422, -0.107524, -0.572943, -0.283498],
+            gradient: 155.616,
+            graph_gradient: 32.6022,
+            statistics: 24.1439,
+        },
+    );
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(crate) fn ntu() -> InputSpec {
 /// A short training.
 pub(crate) fn training() -> TrainConfig {
     TrainConfig {
-        epochs: 10,
+        epochs: 4,
         batch: 16,
         lr: 0.01,
         ..TrainConfig::default()
@@ -212,7 +212,7 @@ pub(crate) fn it_learns<N: Network>(make: impl Fn() -> GraphEncoder<N>) {
     tch::manual_seed(1);
     let mut net = make();
     let cancel = Cancel::default();
-    let (train, validation) = (Toy::new(160, 1, 7), Toy::new(40, 1, 8));
+    let (train, validation) = (Toy::new(128, 1, 7), Toy::new(40, 1, 8));
     let summary = net
         .fit(&train, &validation, &mut testing::fit_context(&cancel))
         .unwrap();
@@ -226,20 +226,93 @@ pub(crate) fn it_learns<N: Network>(make: impl Fn() -> GraphEncoder<N>) {
     assert!(error < 0.1 * scale, "{error} of {scale}");
 }
 
-/// A network for one person evaluates to what it gives in training where the statistics are the batch's: momentum 0.1,
-/// so after 100 passes over one batch they are, but for a factor n / (n - 1) of each variance, up to 1/1000 with the
+/// A network for one person evaluates to what it gives in training where the statistics are the batch's: a tenth of
+/// what one pass over it leaves of zeros. They are but for a factor n / (n - 1) of each variance, up to 1/1000 with the
 /// 128 * 2 * 4 values of the last blocks.
 pub(crate) fn training_and_evaluation_agree<N: Network>(net: &GraphEncoder<N>) {
     fill(net.weights());
+    let times = |factor: f64| {
+        for (_, mut tensor) in net.weights().into_iter().filter(|(n, _)| n.contains(".running_")) {
+            let _ = tensor.g_mul_scalar_(factor);
+        }
+    };
     let data = Toy::new(128, 1, 3).batch(&(0..128).collect::<Vec<_>>()).unwrap();
-    let mut logits = Tensor::new();
-    for _ in 0..100 {
-        logits = no_grad(|| net.train_logits(&data, Kind::Float)).unwrap();
-    }
+    times(0.0);
+    let logits = no_grad(|| net.train_logits(&data, Kind::Float)).unwrap();
+    times(10.0);
     let evaluated = net.eval_logits(&data).unwrap();
     let error = to_f64(&(evaluated - &logits).abs().max())[0];
     let scale = to_f64(&logits.abs().max())[0];
     assert!(error < 0.02 * scale, "{error} of {scale}");
+}
+
+/// One training pass of the published module in PyTorch, in double precision, with [`fill`]'s weights over six samples
+/// of the input named `input`: the loss is the sum of the squared logits, each times its number from 0.
+pub(crate) struct Trained {
+    /// Of the first two samples.
+    pub(crate) logits: [f64; 4],
+    /// Norm of all gradients together.
+    pub(crate) gradient: f64,
+    /// Norm of the gradients of the learned graphs.
+    pub(crate) graph_gradient: f64,
+    /// Norm of all running statistics after the pass.
+    pub(crate) statistics: f64,
+}
+
+/// A network for two persons trains as the published module does.
+pub(crate) fn trains_as<N: Network>(net: &GraphEncoder<N>, expected: &Trained) {
+    fill(net.weights());
+    let mut data = batch(6, 2, 0, &[true; 12]);
+    data.joints = (numbers("input", &[6, 3, 8, 4, 2]) * 2.0 - 1.0).to_kind(Kind::Float);
+    let logits = net.train_logits(&data, Kind::Float).unwrap();
+    let numbers = Tensor::arange(12, FLOAT_CPU).view([6, 2]);
+    (logits.square() * numbers).sum(Kind::Float).backward();
+    let state = net.weights();
+    let norm = |of: &dyn Fn(&str, &Tensor) -> Option<Tensor>| {
+        let squares = state.iter().filter_map(|(name, tensor)| of(name, tensor));
+        squares
+            .map(|t| t.square().sum(Kind::Double).double_value(&[]))
+            .sum::<f64>()
+            .sqrt()
+    };
+    let gradient = |of: &str| {
+        norm(&|name, tensor| (tensor.requires_grad() && name.ends_with(of)).then(|| tensor.grad()))
+    };
+    let statistics = norm(&|name, tensor| name.contains("running").then(|| tensor.shallow_clone()));
+    let logits = to_f64(&logits.detach().flatten(0, -1));
+    let mut pairs: Vec<_> = logits.into_iter().zip(expected.logits).collect();
+    pairs.push((gradient(""), expected.gradient));
+    pairs.push((gradient("PA"), expected.graph_gradient));
+    pairs.push((statistics, expected.statistics));
+    for (got, want) in pairs {
+        assert!((got - want).abs() < 1e-4 * want.abs(), "{got}, expected {want}");
+    }
+}
+
+/// One frame of one joint, or of two, is enough to compute and to train on.
+pub(crate) fn the_smallest_input_computes<N: Network>(make: impl Fn(&InputSpec) -> GraphEncoder<N>) {
+    for joints in [1, 2] {
+        let layout = Arc::new(testing::layout(joints));
+        let input = InputSpec {
+            layout: Arc::clone(&layout),
+            frames: 1,
+            ..input(1)
+        };
+        let net = make(&input);
+        let data = SkeletonBatch {
+            joints: Tensor::ones([2, 3, 1, joints as i64, 1], FLOAT_CPU),
+            frames: Tensor::from_slice(&[1i64, 1]),
+            present: vec![true; 2],
+            layout,
+        };
+        let features = net.encode(&data).unwrap().features.values;
+        let spec = net.spec();
+        assert_eq!(features.size(), [2, spec.channels, spec.frames, spec.joints]);
+        net.train_logits(&data, Kind::Float)
+            .unwrap()
+            .sum(Kind::Float)
+            .backward();
+    }
 }
 
 /// Every parameter gets a finite gradient; of those whose name `skipped` says so, none.
