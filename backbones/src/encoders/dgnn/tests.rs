@@ -182,6 +182,11 @@ fn a_state_survives() {
 }
 
 #[test]
+fn the_smallest_input_computes() {
+    checks::the_smallest_input_computes(|input| Dgnn::new(&small(), input, Device::Cpu).unwrap());
+}
+
+#[test]
 fn training_learns_what_can_be_separated() {
     checks::it_learns(|| build(&small(), 1));
 }

@@ -1,11 +1,10 @@
 //! What joints at each distance tell, and a product over all of it.
 
 use szar_core::{NamedTensors, SkeletonLayout};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::graph::disentangled;
 use crate::encoders::layers::{Conv, Norm};
-use tch::Kind;
 
 /// How far from 0 the learned part of a graph starts.
 const START: f64 = 1e-6;

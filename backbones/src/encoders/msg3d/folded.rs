@@ -5,7 +5,7 @@ use tch::{Kind, Tensor, no_grad};
 use super::aggregate::FoldedAggregate;
 use super::net::{Block, Net};
 use super::temporal::FoldedTemporal;
-use super::window::{FoldedWindow, in_place};
+use super::window::FoldedWindow;
 use crate::encoders::gcn::{self, COORDINATES, InputAffine};
 use crate::encoders::layers::channels_last;
 
@@ -66,7 +66,7 @@ impl FoldedBlock {
             .forward(&x.reshape([size[0] * size[1], size[2], size[3]]));
         let y = y.view([size[0], size[1], size[2], -1]);
         let y = channels_last(&self.inner[0].forward(&y).relu_());
-        let mut sum = in_place(&self.inner[1].forward(&y));
+        let mut sum = channels_last(&self.inner[1].forward(&y)).contiguous();
         for window in &self.windows {
             window.add_to(&sum, x);
         }

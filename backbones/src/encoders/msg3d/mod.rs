@@ -23,7 +23,7 @@
 //! The paper's training schedule for NTU RGB+D 60 (`train` of the defaults is ours, for a few epochs):
 //!
 //! ```yaml
-//! preprocessor: {type: standard, frames: 300}
+//! preprocess: {type: standard, frames: 300}
 //! encoder:
 //!   type: msg3d
 //!   base_channels: 96

@@ -4,7 +4,7 @@ use szar_core::{NamedTensors, SkeletonLayout};
 use tch::{Device, Kind, Tensor};
 
 use super::aggregate::{Aggregate, FoldedAggregate, Sizes};
-use crate::encoders::layers::{Conv, Norm, channels_first, channels_last, strided};
+use crate::encoders::layers::{Conv, Norm, channels_first, strided};
 
 /// An [`Aggregate`] over windows, then a product that makes one frame of each.
 #[derive(Debug)]
@@ -118,9 +118,4 @@ fn windows(x: &Tensor, length: i64, stride: i64) -> Tensor {
     padded
         .index_select(1, &frames)
         .view([size[0] * count, length * size[2], size[3]])
-}
-
-/// `[n, C, T, V]` as rows whose memory is `[n, T, V, C]`.
-pub(super) fn in_place(x: &Tensor) -> Tensor {
-    channels_last(x).contiguous()
 }

@@ -18,7 +18,7 @@
 //! The published training schedule, for large datasets (`train` of the defaults is ours, for a few epochs):
 //!
 //! ```yaml
-//! preprocessor: {type: standard, frames: 300}
+//! preprocess: {type: standard, frames: 300}
 //! encoder:
 //!   type: shift-gcn
 //!   base_channels: 64

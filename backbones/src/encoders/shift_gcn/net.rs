@@ -159,7 +159,7 @@ pub(super) fn whole_frames(frames: i64) -> Result<()> {
     }
     let below = (frames / FRAME_STEP * FRAME_STEP).max(FRAME_STEP);
     Err(Error::Input(format!(
-        "`{}` needs a number of frames that is a multiple of {FRAME_STEP}, got {frames}; set the preprocessor's `frames` to {below} or {}",
+        "`{}` needs a number of frames that is a multiple of {FRAME_STEP}, got {frames}; set `preprocess.frames` to {below} or {}",
         Net::NAME,
         below + FRAME_STEP
     )))

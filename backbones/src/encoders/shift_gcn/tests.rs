@@ -1,7 +1,10 @@
 //! Recorded cases, test vectors, the shifts by hand, and what any graph encoder must satisfy.
 
+use std::sync::Arc;
+
+use szar_core::component::InputSpec;
 use szar_core::host::to_f64;
-use szar_core::{EncoderConfig, NamedTensors, Precision, Problems, SkeletonEncoder};
+use szar_core::{EncoderConfig, NamedTensors, Precision, Problems, SkeletonEncoder, testing};
 use tch::kind::FLOAT_CPU;
 use tch::{Device, Kind, Tensor};
 
@@ -20,7 +23,7 @@ fn small() -> ShiftGcnConfig {
     ShiftGcnConfig {
         base_channels: 5,
         train: TrainConfig {
-            epochs: 5,
+            epochs: 8,
             ..checks::training()
         },
         ..ShiftGcnConfig::default()
@@ -198,6 +201,21 @@ fn frames_that_two_strides_cannot_halve_are_refused() {
 #[test]
 fn training_learns_what_can_be_separated() {
     checks::it_learns(|| build(&small(), 1));
+}
+
+#[test]
+fn four_frames_of_one_joint_are_enough() {
+    let input = InputSpec {
+        layout: Arc::new(testing::layout(1)),
+        frames: 4,
+        ..input(1)
+    };
+    let net = ShiftGcn::new(&small(), &input, Device::Cpu).unwrap();
+    let mut data = batch(2, 1, 5, &[true; 2]);
+    data.joints = data.joints.narrow(2, 0, 4).narrow(3, 0, 1);
+    assert_eq!(net.encode(&data).unwrap().features.values.size(), [2, 20, 1, 1]);
+    let logits = net.train_logits(&data, Kind::Float).unwrap();
+    logits.sum(Kind::Float).backward();
 }
 
 #[test]
