@@ -335,7 +335,7 @@ impl Part {
 }
 
 /// Numbers of encoder, aligner, adapter and gate of a cell.
-fn place(at: usize, sizes: [usize; 4]) -> [usize; 4] {
+pub(crate) fn place(at: usize, sizes: [usize; 4]) -> [usize; 4] {
     let (rest, gate) = (at / sizes[3], at % sizes[3]);
     let (rest, adapter) = (rest / sizes[2], rest % sizes[2]);
     [rest / sizes[1], rest % sizes[1], adapter, gate]
