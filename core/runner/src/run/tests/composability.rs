@@ -27,14 +27,17 @@ const CHANNELS: i64 = 6;
 fn short(name: &str, folder: &Path) -> Value {
     match name {
         "st-gcn" | "agcn" | "aagcn" | "ctr-gcn" | "shift-gcn" | "dgnn" => {
-            json!({"base_channels": 4, "train": {"epochs": 1}})
+            // Steps enough that the statistics of the normalisations are those of the data.
+            json!({"base_channels": 4, "train": {"epochs": 3, "batch": 8}})
         }
         "ensemble" => {
             let member = |stream| json!({"type": "st-gcn", "base_channels": 2, "stream": stream, "train": {"epochs": 1}});
             json!({"members": [member("joint"), member("bone")]})
         }
         "posec3d" => json!({"base_channels": 2, "clip_frames": 6, "size": 16, "train": {"epochs": 1}}),
-        "msg3d" => json!({"base_channels": 6, "gcn_scales": 2, "g3d_scales": 2, "train": {"epochs": 1}}),
+        "msg3d" => {
+            json!({"base_channels": 6, "gcn_scales": 2, "g3d_scales": 2, "train": {"epochs": 3, "batch": 8}})
+        }
         "purls" => json!({"epochs": 1, "hidden": 16}),
         "eszsl" => json!({"gammas": [1.0], "lambdas": [1.0]}),
         "devise" | "revise" | "jpose" | "neuron" => json!({"epochs": 1}),
