@@ -28,7 +28,7 @@ fn short(name: &str, folder: &Path) -> Value {
     match name {
         "st-gcn" | "agcn" | "aagcn" | "ctr-gcn" | "shift-gcn" | "dgnn" => {
             // Steps enough that the statistics of the normalisations are those of the data.
-            json!({"base_channels": 4, "train": {"epochs": 3, "batch": 8}})
+            json!({"base_channels": 8, "train": {"epochs": 3, "batch": 8}})
         }
         "ensemble" => {
             let member = |stream| json!({"type": "st-gcn", "base_channels": 2, "stream": stream, "train": {"epochs": 1}});
