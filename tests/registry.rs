@@ -12,9 +12,12 @@ fn the_list_of_components_is_pinned() {
         .collect();
     let want = [
         "dataset florence3d",
+        "dataset kinect-v2-text",
         "dataset msr-action3d",
+        "dataset nw-ucla",
         "dataset procedural",
         "dataset skeleton-npz",
+        "dataset utd-mhad",
         "dataset utkinect",
         "preprocessor standard",
         "encoder st-gcn",
