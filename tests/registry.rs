@@ -11,10 +11,14 @@ fn the_list_of_components_is_pinned() {
         .map(|c| format!("{} {}", c.kind, c.name))
         .collect();
     let want = [
+        "dataset asf-amc",
+        "dataset bvh",
         "dataset florence3d",
+        "dataset joint-csv",
         "dataset kinect-v2-text",
         "dataset msr-action3d",
         "dataset nw-ucla",
+        "dataset pku-mmd",
         "dataset procedural",
         "dataset skeleton-npz",
         "dataset utd-mhad",

@@ -325,6 +325,13 @@ pub(crate) fn check_fps(fps: f32, problems: &mut Problems) {
     });
 }
 
+/// Refuses a unit of length that is none.
+pub(crate) fn check_metres(metres: f64, problems: &mut Problems) {
+    problems.check(metres.is_finite() && metres > 0.0, "metres_per_unit", || {
+        format!("must be a number above 0, got {metres}")
+    });
+}
+
 #[cfg(test)]
 #[path = "labelling_tests.rs"]
 mod tests;

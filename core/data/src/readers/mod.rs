@@ -1,14 +1,19 @@
 //! Readers, one per format. Each is a dataset component that ends in sequences held in memory.
 
+mod axes;
 mod files;
 mod florence3d;
+mod joint_csv;
 mod kinect_v2_text;
 mod labelling;
+mod layout_choice;
 mod mat5;
+mod mocap;
 mod msr_action3d;
 mod npy;
 mod nw_ucla;
 mod on_demand;
+mod pku_mmd;
 mod quality;
 mod recorded;
 mod skeleton_npz;
@@ -19,11 +24,15 @@ mod utd_mhad;
 mod utkinect;
 mod walk;
 
+pub use axes::Axes;
 pub use florence3d::Florence3dConfig;
+pub use joint_csv::{CsvColumns, CsvForm, JointCsvConfig};
 pub use kinect_v2_text::KinectV2TextConfig;
 pub use labelling::{ClassFrom, Protocol};
+pub use mocap::{AsfAmcConfig, BvhConfig};
 pub use msr_action3d::MsrAction3dConfig;
 pub use nw_ucla::{NwUclaConfig, NwUclaProtocol};
+pub use pku_mmd::{PkuMmdConfig, PkuMmdProtocol};
 pub use quality::Exclusion;
 pub use skeleton_npz::SkeletonNpzConfig;
 pub use utd_mhad::UtdMhadConfig;

@@ -119,7 +119,7 @@ impl NwUclaConfig {
         let root: &Path = self.root.as_ref();
         let texts = files::texts(
             root,
-            |name| name.ends_with(".json"),
+            |name| name.ends_with(".json") && name != "splits.json",
             "files `aNN_sNN_eNN_vNN.json`",
         )?;
         let texts: Vec<_> = texts.into_iter().collect();

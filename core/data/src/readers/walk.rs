@@ -23,7 +23,7 @@ pub(crate) struct Found {
 pub(crate) fn files(root: &Path, endings: &[&str], what: &str) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     descend(root, "", endings, 0, &mut found)?;
-    found.sort_by(|a, b| natural(&a.name).cmp(&natural(&b.name)));
+    found.sort_by_cached_key(|f| natural(&f.name));
     if found.is_empty() {
         return Err(Error::format(root, None, format!("holds no {what}")));
     }
