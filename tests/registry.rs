@@ -19,6 +19,7 @@ fn the_list_of_components_is_pinned() {
         "dataset msr-action3d",
         "dataset nw-ucla",
         "dataset pku-mmd",
+        "dataset pose-json",
         "dataset procedural",
         "dataset skeleton-npz",
         "dataset utd-mhad",
