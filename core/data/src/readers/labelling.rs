@@ -20,9 +20,15 @@ pub enum ClassFrom {
     Folder,
     /// A regular expression over the sample's name: its group `class`, else its first group; a group `subject`
     /// tells the subject. `_(?<class>[a-z-]+)_` for instance.
-    Regex(String),
+    Regex(
+        /// Pattern with a group `class`, and `subject` where the name tells it.
+        String,
+    ),
     /// A CSV file with the columns `sample` and `class`, and `subject` where known.
-    File(FilePath),
+    File(
+        /// CSV file with the columns `sample` and `class`, and `subject` where known.
+        FilePath,
+    ),
 }
 
 impl ClassFrom {

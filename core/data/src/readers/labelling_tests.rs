@@ -136,3 +136,35 @@ fn bad_options_are_listed() {
     ];
     assert_eq!(fields, want);
 }
+
+#[test]
+fn every_option_of_every_dataset_is_documented() {
+    let all = szar_core::registry::all();
+    let datasets: Vec<_> = all
+        .iter()
+        .filter(|c| c.kind == szar_core::ComponentKind::Dataset)
+        .collect();
+    assert!(datasets.len() >= 13);
+    for component in datasets {
+        for field in szar_core::config::fields(component) {
+            assert!(field.doc.len() > 10, "{}: {}", component.name, field.name);
+        }
+    }
+}
+
+#[test]
+fn every_way_to_find_the_class_can_be_written_in_yaml() {
+    let ways = ["folder", "{regex: '_(?<class>[a-z]+)_'}", "{file: labels.csv}"];
+    for way in ways {
+        let text = format!("dataset: {{type: bvh, root: data, class_from: {way}, split: {{random: {{unseen: 1}}}}}}");
+        let found = szar_core::config::load_str(&text, Path::new("/configs/pipeline.yaml"), &[]);
+        let Err(Error::Config(problems)) = found else {
+            panic!("an encoder is missing, {found:?}");
+        };
+        let fields: Vec<_> = problems.iter().map(|p| p.field.as_str()).collect();
+        assert!(!fields.iter().any(|f| f.starts_with("dataset")), "{way}: {problems:?}");
+    }
+    let wrong = "dataset: {type: bvh, root: data, class_from: {regx: x}, split: {random: {unseen: 1}}}";
+    let found = szar_core::config::load_str(wrong, Path::new("/configs/pipeline.yaml"), &[]).unwrap_err();
+    assert!(found.to_string().contains("class_from"), "{found}");
+}
