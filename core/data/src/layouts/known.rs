@@ -169,6 +169,133 @@ const OPENPOSE: Table = Table {
     ],
 };
 
+/// COCO's 17 key points, as most image detectors give them. No joint lies on the trunk, so the nose is the centre.
+const COCO: Table = Table {
+    name: "coco17",
+    joints: "nose eye_left eye_right ear_left ear_right \
+             shoulder_left shoulder_right elbow_left elbow_right wrist_left wrist_right \
+             hip_left hip_right knee_left knee_right ankle_left ankle_right",
+    bones: &[
+        (15, 13),
+        (13, 11),
+        (16, 14),
+        (14, 12),
+        (11, 5),
+        (12, 6),
+        (9, 7),
+        (7, 5),
+        (10, 8),
+        (8, 6),
+        (5, 0),
+        (6, 0),
+        (1, 0),
+        (3, 1),
+        (2, 0),
+        (4, 2),
+    ],
+    anchors: ["nose", "nose", "shoulder_left", "shoulder_right"],
+    parts: [
+        &[0, 1, 2, 3, 4],
+        &[5, 6, 7, 8, 9, 10],
+        &[5, 6, 11, 12],
+        &[11, 12, 13, 14, 15, 16],
+    ],
+};
+
+/// OpenPose's body model of 25 key points.
+const OPENPOSE_25: Table = Table {
+    name: "openpose25",
+    joints: "nose neck shoulder_right elbow_right wrist_right shoulder_left elbow_left wrist_left \
+             mid_hip hip_right knee_right ankle_right hip_left knee_left ankle_left \
+             eye_right eye_left ear_right ear_left \
+             big_toe_left small_toe_left heel_left big_toe_right small_toe_right heel_right",
+    bones: &[
+        (0, 1),
+        (2, 1),
+        (3, 2),
+        (4, 3),
+        (5, 1),
+        (6, 5),
+        (7, 6),
+        (8, 1),
+        (9, 8),
+        (10, 9),
+        (11, 10),
+        (12, 8),
+        (13, 12),
+        (14, 13),
+        (15, 0),
+        (16, 0),
+        (17, 15),
+        (18, 16),
+        (19, 14),
+        (20, 19),
+        (21, 14),
+        (22, 11),
+        (23, 22),
+        (24, 11),
+    ],
+    anchors: ["neck", "mid_hip", "shoulder_left", "shoulder_right"],
+    parts: [
+        &[0, 1, 15, 16, 17, 18],
+        &[2, 3, 4, 5, 6, 7],
+        &[1, 2, 5, 8, 9, 12],
+        &[8, 9, 10, 11, 12, 13, 14, 19, 20, 21, 22, 23, 24],
+    ],
+};
+
+/// MediaPipe Pose (BlazePose), 33 landmarks. No joint lies on the trunk, so the nose is the centre.
+const MEDIAPIPE: Table = Table {
+    name: "mediapipe33",
+    joints: "nose eye_inner_left eye_left eye_outer_left eye_inner_right eye_right eye_outer_right \
+             ear_left ear_right mouth_left mouth_right \
+             shoulder_left shoulder_right elbow_left elbow_right wrist_left wrist_right \
+             pinky_left pinky_right index_left index_right thumb_left thumb_right \
+             hip_left hip_right knee_left knee_right ankle_left ankle_right \
+             heel_left heel_right foot_index_left foot_index_right",
+    bones: &[
+        (1, 0),
+        (2, 1),
+        (3, 2),
+        (7, 3),
+        (4, 0),
+        (5, 4),
+        (6, 5),
+        (8, 6),
+        (9, 0),
+        (10, 0),
+        (11, 0),
+        (12, 0),
+        (13, 11),
+        (15, 13),
+        (17, 15),
+        (19, 15),
+        (21, 15),
+        (14, 12),
+        (16, 14),
+        (18, 16),
+        (20, 16),
+        (22, 16),
+        (23, 11),
+        (25, 23),
+        (27, 25),
+        (29, 27),
+        (31, 27),
+        (24, 12),
+        (26, 24),
+        (28, 26),
+        (30, 28),
+        (32, 28),
+    ],
+    anchors: ["nose", "nose", "shoulder_left", "shoulder_right"],
+    parts: [
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+        &[11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22],
+        &[11, 12, 23, 24],
+        &[23, 24, 25, 26, 27, 28, 29, 30, 31, 32],
+    ],
+};
+
 /// HDM05's 31 joints: the root and the far end of every bone (`lclavicle` ends at the left shoulder).
 const HDM: Table = Table {
     name: "hdm05-31",
@@ -273,6 +400,7 @@ pub(super) fn layouts() -> &'static [Arc<SkeletonLayout>] {
             florence,
         ];
         list.extend([&NTU, &COMMON, &OPENPOSE, &HDM, &BANDAI].map(build));
+        list.extend([&COCO, &OPENPOSE_25, &MEDIAPIPE].map(build));
         list.sort_by(|a, b| a.name.cmp(&b.name));
         list.into_iter().map(Arc::new).collect()
     })

@@ -6,11 +6,14 @@
 
 mod derive;
 mod known;
+pub(crate) mod mapping;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use szar_core::{Error, Result, SkeletonLayout};
+
+pub use mapping::from_mapping;
 
 use crate::readers::text;
 
@@ -51,6 +54,18 @@ pub fn from_files(folder: &Path) -> Result<Arc<SkeletonLayout>> {
     let layout = derive::layout(&name, joints, &bones)
         .map_err(|e| e.context(folder.join("joints.txt").display().to_string()))?;
     Ok(Arc::new(layout))
+}
+
+/// The layout of a hierarchy: the known one with these joints, else one derived from the names.
+///
+/// # Errors
+/// When the names do not tell the body parts, or there are too many joints.
+pub(crate) fn from_hierarchy(name: &str, source: &mapping::Hierarchy) -> Result<Arc<SkeletonLayout>> {
+    mapping::check_joints(&source.names)?;
+    if let Some(known) = known::layouts().iter().find(|l| l.joints == source.names) {
+        return Ok(Arc::clone(known));
+    }
+    derive::layout(name, source.names.clone(), &source.bones()).map(Arc::new)
 }
 
 fn read_bones(path: &Path, joints: usize) -> Result<Vec<(usize, usize)>> {

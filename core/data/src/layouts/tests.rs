@@ -42,6 +42,12 @@ fn mirror_pairs_cover_all_sided_joints() {
 }
 
 #[test]
+fn mirror_pairs_cover_the_sides_of_image_key_points() {
+    let count = |name: &str| by_name(name).unwrap().mirror.len();
+    assert_eq!(["coco17", "openpose25", "mediapipe33"].map(count), [8, 11, 16]);
+}
+
+#[test]
 fn an_unknown_layout_suggests_the_nearest() {
     let error = by_name("ntu-25").unwrap_err();
     assert_eq!(
