@@ -125,7 +125,7 @@ fn the_median_of_an_even_number_is_between() {
 #[test]
 fn the_procedural_set_is_as_its_options_say() {
     let config = ProceduralConfig {
-        samples_per_class: 9,
+        samples_per_class: 6,
         ..ProceduralConfig::default()
     };
     let ctx = BuildContext {
@@ -136,10 +136,10 @@ fn the_procedural_set_is_as_its_options_say() {
     let dataset = config.build(&ctx).unwrap();
     let found = inspect(dataset.as_ref());
     assert_eq!((found.classes.len(), found.layout.joints), (30, 25));
-    assert_eq!(found.read, 270);
-    assert!(found.classes.iter().all(|c| c.counts.total() == 9));
+    assert_eq!(found.read, 180);
+    assert!(found.classes.iter().all(|c| c.counts.total() == 6));
     assert!(found.is_clean(), "{:?}", found.flawed);
-    assert_eq!(found.persons_seen.values().sum::<usize>(), 270);
+    assert_eq!(found.persons_seen.values().sum::<usize>(), 180);
     let [_, y, _] = found.ranges.unwrap();
     assert!(y.min > -3.0 && y.max < 3.0, "{y:?}");
     assert_eq!(inspect(dataset.as_ref()), found);

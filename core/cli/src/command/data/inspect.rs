@@ -62,6 +62,18 @@ fn has_ending(path: &Path, ending: &str) -> bool {
 pub fn run(args: &Args, output: &Output, cancel: &Cancel) -> Result<ExitCode> {
     let (dataset, _) = super::open(&args.dataset, &args.overrides)?;
     let dataset = dataset.as_ref();
+    draw(args, dataset, output, cancel)?;
+    let found = Inspection::of(dataset, output, cancel)?;
+    if output.json {
+        output.json(&found)?;
+    } else {
+        output.result(&summary::text(&found))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Pictures first: what is wrong with their options is said before everything is read.
+fn draw(args: &Args, dataset: &dyn Dataset, output: &Output, cancel: &Cancel) -> szar_core::Result<()> {
     let named = args
         .classes
         .iter()
@@ -80,13 +92,7 @@ pub fn run(args: &Args, output: &Output, cancel: &Cancel) -> Result<ExitCode> {
         let sample = sample(dataset, args.sample.as_deref(), &classes)?;
         keep(path, &animation(dataset, sample)?.to_gif()?, output)?;
     }
-    let found = Inspection::of(dataset, output, cancel)?;
-    if output.json {
-        output.json(&found)?;
-    } else {
-        output.result(&summary::text(&found))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn keep(path: &Path, picture: &[u8], output: &Output) -> szar_core::Result<()> {
@@ -117,6 +123,7 @@ fn sample(dataset: &dyn Dataset, wanted: Option<&str>, classes: &[ClassId]) -> s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
 
     #[test]
     fn a_picture_is_known_by_its_ending() {
@@ -126,6 +133,49 @@ mod tests {
             "the name must end in .svg or .png"
         );
         assert!(gif_file("gif").is_err());
+    }
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(words: &[&str]) -> Result<Args, clap::Error> {
+        let line = ["inspect", "{type: procedural, samples_per_class: 6}"];
+        Line::try_parse_from(line.iter().chain(words)).map(|line| line.args)
+    }
+
+    #[test]
+    fn options_without_their_picture_are_refused() {
+        assert!(parse(&["--sample", "3"]).is_err() && parse(&["--seed", "3"]).is_err());
+        assert!(parse(&["--sheet", "a.gif"]).is_err() && parse(&["--gif", "a.gif", "--sample", "3"]).is_ok());
+    }
+
+    #[test]
+    fn pictures_are_written_where_they_are_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let output = Output::new(0, true, false);
+        let draw = |words: &[&str]| {
+            let args = parse(words).unwrap();
+            let (dataset, _) = super::super::open(&args.dataset, &args.overrides).unwrap();
+            super::draw(&args, dataset.as_ref(), &output, &Cancel::default())
+        };
+        let (svg, png, gif) = (path("a.svg"), path("a.png"), path("a.gif"));
+        draw(&["--sheet", &svg, "--classes", "walk,run", "--gif", &gif]).unwrap();
+        draw(&["--sheet", &png, "--classes", "walk", "--seed", "4"]).unwrap();
+        let text = std::fs::read_to_string(&svg).unwrap();
+        assert!(
+            text.contains("walk") && text.contains("run") && !text.contains("squat"),
+            "{text}"
+        );
+        assert!(std::fs::read(&png).unwrap().starts_with(b"\x89PNG"));
+        assert!(std::fs::read(&gif).unwrap().starts_with(b"GIF89a"));
+        let error = draw(&["--sheet", &png, "--classes", "wlak"])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("did you mean `walk`?"), "{error}");
     }
 
     #[test]

@@ -108,7 +108,7 @@ fn subjects(found: &Inspection) -> String {
 
 fn classes(found: &Inspection) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["", "class", "train", "test", "outside", "unusable"]);
     for ClassCount { id, name, counts } in &found.classes {
         let numbers = [counts.train, counts.test, counts.outside, counts.unusable];
@@ -165,7 +165,7 @@ fn flaws(found: &Inspection) -> Table {
     }
     kinds.sort_by_key(|(title, _)| *title);
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["problem", "sequences", "unusable anyway", "worst", ""]);
     for (title, list) in kinds {
         let unusable = list.iter().filter(|(sequence, _)| !sequence.usable).count();

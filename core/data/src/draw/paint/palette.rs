@@ -26,7 +26,7 @@ pub(super) fn indices(scene: &Scene, palette: &[(Colour, u8)]) -> Result<Vec<u8>
         .iter()
         .map(|(colour, part)| shade(*colour, *part))
         .collect();
-    let mut known: BTreeMap<[u8; 4], u8> = [([0; 4], 0)].into();
+    let mut known: BTreeMap<[u8; 4], u8> = BTreeMap::new();
     let nearest = |pixel: [u8; 4]| {
         let nearest = (0u8..)
             .zip(&premultiplied)
@@ -34,6 +34,9 @@ pub(super) fn indices(scene: &Scene, palette: &[(Colour, u8)]) -> Result<Vec<u8>
         nearest.map_or(0, |(index, _)| index)
     };
     let index = |pixel: &PremultipliedColorU8| {
+        if pixel.alpha() == 0 {
+            return 0; // most of them
+        }
         let pixel = [pixel.red(), pixel.green(), pixel.blue(), pixel.alpha()];
         *known.entry(pixel).or_insert_with(|| nearest(pixel))
     };
