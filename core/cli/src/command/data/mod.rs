@@ -1,6 +1,8 @@
 //! `szar data`: skeletons in any format, imported and looked at.
 
 mod import;
+mod inspect;
+mod summary;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,12 +24,15 @@ pub struct Args {
 enum Command {
     /// Any dataset as one store, which opens at once and is read where it lies.
     Import(import::Args),
+    /// What is in a dataset and what is wrong with it; draws its skeletons.
+    Inspect(inspect::Args),
 }
 
 /// Runs the subcommand.
 pub fn run(args: &Args, output: &Output, cancel: &Cancel) -> Result<ExitCode> {
     match &args.command {
         Command::Import(args) => import::run(args, output, cancel),
+        Command::Inspect(args) => inspect::run(args, output, cancel),
     }
 }
 
