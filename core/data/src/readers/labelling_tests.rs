@@ -156,13 +156,18 @@ fn every_option_of_every_dataset_is_documented() {
 fn every_way_to_find_the_class_can_be_written_in_yaml() {
     let ways = ["folder", "{regex: '_(?<class>[a-z]+)_'}", "{file: labels.csv}"];
     for way in ways {
-        let text = format!("dataset: {{type: bvh, root: data, class_from: {way}, split: {{random: {{unseen: 1}}}}}}");
+        let text = format!(
+            "dataset: {{type: bvh, root: data, class_from: {way}, split: {{random: {{unseen: 1}}}}}}"
+        );
         let found = szar_core::config::load_str(&text, Path::new("/configs/pipeline.yaml"), &[]);
         let Err(Error::Config(problems)) = found else {
             panic!("an encoder is missing, {found:?}");
         };
         let fields: Vec<_> = problems.iter().map(|p| p.field.as_str()).collect();
-        assert!(!fields.iter().any(|f| f.starts_with("dataset")), "{way}: {problems:?}");
+        assert!(
+            !fields.iter().any(|f| f.starts_with("dataset")),
+            "{way}: {problems:?}"
+        );
     }
     let wrong = "dataset: {type: bvh, root: data, class_from: {regx: x}, split: {random: {unseen: 1}}}";
     let found = szar_core::config::load_str(wrong, Path::new("/configs/pipeline.yaml"), &[]).unwrap_err();
