@@ -92,6 +92,9 @@ fn mistakes_are_named() {
     says("head, arm_l,", "head, head,", "joint `head` is there twice");
     says("joints: [pelvis", "x: [pelvis", "unknown field `x`");
     assert!(with("").is_err());
+    assert!(with(&"[".repeat(5_000)).is_err(), "nesting without end");
+    let bombs = "x: &a [l, l, l, l, l, l, l, l]\ny: &b [*a, *a, *a, *a, *a, *a, *a, *a]\nz: [*b, *b, *b, *b, *b, *b, *b, *b]\n";
+    assert!(with(bombs).is_err());
     assert!(
         with("name: [")
             .unwrap_err()
@@ -101,6 +104,7 @@ fn mistakes_are_named() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
     fn garbled_files_never_panic(cut in 0usize..600, at in 0usize..600, byte in 9u8..127) {
         let mut bytes = FILE.as_bytes().to_vec();

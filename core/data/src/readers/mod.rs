@@ -1,4 +1,5 @@
-//! Readers, one per format. Each is a dataset component that ends in sequences held in memory.
+//! Readers, one per format. Each is a dataset component; its sequences are held in memory, or read when they are asked
+//! for where a sequence has a file of its own.
 
 mod agcn_npy;
 mod axes;

@@ -152,12 +152,7 @@ struct Segment {
 impl PkuMmdConfig {
     pub(crate) fn open(&self) -> Result<OnDemand> {
         let root: &Path = self.root.as_ref();
-        let what = "text files `<video>.txt`";
-        let of_video: BTreeMap<String, PathBuf> = walk::files(root, &["txt"], what)?
-            .into_iter()
-            .filter(|f| videos::view(stem(f)).is_some())
-            .map(|f| (stem(&f).to_owned(), f.path))
-            .collect();
+        let of_video = self.skeletons(root)?;
         let list = videos::roles(self.protocol, self.videos.as_ref().map(AsRef::as_ref), root)?;
         let (mut samples, mut paths, mut segments) = (Vec::new(), Vec::new(), Vec::new());
         for file in walk::files(self.labels.as_ref(), &["txt"], "label files `<video>.txt`")? {
@@ -200,6 +195,26 @@ impl PkuMmdConfig {
         };
         let read = Box::new(move |path: &Path, sample: usize| read_segment(path, segments[sample]));
         OnDemand::new(info, samples, paths, split, read)
+    }
+}
+
+impl PkuMmdConfig {
+    /// Skeleton files by video; label files that lie below the same folder are left out.
+    fn skeletons(&self, root: &Path) -> Result<BTreeMap<String, PathBuf>> {
+        let labels: &Path = self.labels.as_ref();
+        let mut found = walk::files(root, &["txt"], "text files `<video>.txt`")?;
+        found.retain(|f| videos::view(stem(f)).is_some() && (labels == root || !f.path.starts_with(labels)));
+        let mut of_video = BTreeMap::new();
+        for file in found {
+            if let Some(other) = of_video.insert(stem(&file).to_owned(), file.path.clone()) {
+                let why = format!(
+                    "is a video that {} is too, expected one file each",
+                    other.display()
+                );
+                return Err(Error::format(&file.path, None, why));
+            }
+        }
+        Ok(of_video)
     }
 }
 

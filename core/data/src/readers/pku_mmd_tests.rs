@@ -96,6 +96,26 @@ fn the_second_part_and_the_split_file_are_read() {
 }
 
 #[test]
+fn labels_may_lie_below_the_skeletons_but_a_video_only_once() {
+    let dir = write(&[
+        ("0002-L.txt", skeleton(2).as_bytes()),
+        ("labels/0002-L.txt", b"1,0,2\n"),
+    ]);
+    let options = PkuMmdConfig {
+        root: dir.path().into(),
+        ..config(&dir, PkuMmdProtocol::CrossView)
+    };
+    assert_eq!(options.open().unwrap().load(0).unwrap().frames, 2);
+    std::fs::create_dir(dir.path().join("copy")).unwrap();
+    std::fs::write(dir.path().join("copy/0002-L.txt"), "").unwrap();
+    let text = options.open().err().unwrap().to_string();
+    assert!(
+        text.contains("is a video that ") && text.contains("expected one file each"),
+        "{text}"
+    );
+}
+
+#[test]
 fn cross_subject_needs_its_file() {
     let dir = write(&[("skeletons/0002-L.txt", b""), ("labels/0002-L.txt", b"1,0,1\n")]);
     let text = config(&dir, PkuMmdProtocol::CrossSubject)
@@ -201,6 +221,7 @@ fn bad_split_files_are_refused_with_their_line() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
     fn garbled_files_never_panic(cut in 0usize..1000, at in 0usize..1000, byte: u8, label in "[0-9,. \\-x\\n]{0,40}", list in "[A-Za-z0-9:,\\-\\n]{0,60}") {
         let mut bytes = skeleton(2).into_bytes();

@@ -313,6 +313,7 @@ fn mistakes_in_the_options_are_listed_together() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
     fn garbled_tables_never_panic(cut in 0usize..300, at in 0usize..300, byte: u8) {
         let mut bytes = LONG.replace("0.5,,1", "0.5,0,1").into_bytes();

@@ -38,6 +38,8 @@ use crate::splits::{self, SplitConfig};
 
 /// Most persons of a sample.
 const MAX_PERSONS: usize = 8;
+/// A sequence up to this many joints is laid out however few of them are found.
+const SMALL: usize = 1 << 20;
 
 /// What wrote the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -224,7 +226,7 @@ impl PoseJsonConfig {
     }
 
     fn sequence(&self, layout: &SkeletonLayout, paths: &[PathBuf]) -> Result<Sequence> {
-        let mut joints = Vec::new();
+        let (mut joints, mut tracked) = (Vec::new(), 0);
         for path in paths {
             let content = text::read(path)?;
             let value: Value = serde_json::from_str(&content)
@@ -239,6 +241,10 @@ impl PoseJsonConfig {
             };
             for (at, frame) in frames.iter().enumerate() {
                 let people = parse::people(frame, self.source, layout).map_err(|why| bad((at, why)))?;
+                tracked += people.len() * layout.len();
+                if joints.len() / 3 > SMALL && joints.len() / 3 / 64 > tracked {
+                    return Err(bad((at, format!("only {tracked} joints are found up to here"))));
+                }
                 self.place(&people, layout.len(), &mut joints);
             }
         }

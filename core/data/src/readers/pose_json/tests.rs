@@ -201,6 +201,17 @@ fn damaged_files_are_named() {
 }
 
 #[test]
+fn empty_frames_do_not_take_much_memory() {
+    let dir = write(&[("walk/1.json", format!("[{}[]]", "[],".repeat(10_000)))]);
+    let options = PoseJsonConfig {
+        persons: 8,
+        ..config(&dir)
+    };
+    let text = options.open().unwrap().load(0).unwrap_err().to_string();
+    assert!(text.ends_with("only 0 joints are found up to here"), "{text}");
+}
+
+#[test]
 fn mistakes_in_the_options_are_listed_together() {
     let options = PoseJsonConfig {
         source: PoseSource::Openpose,
@@ -226,6 +237,7 @@ fn mistakes_in_the_options_are_listed_together() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
     fn garbled_files_never_panic(cut in 0usize..900, at in 0usize..900, byte in 32u8..127) {
         let mut bytes = frame(2, 3, 5.0).into_bytes();
