@@ -1,6 +1,7 @@
 //! Preprocessed sequences of a run in one host tensor, from which batches are taken.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +11,16 @@ use szar_core::{
     host,
 };
 use tch::{Device, Kind, Tensor};
+
+/// Where sequences go that are too many for the memory: to a file without a name, which is mapped, so that the system
+/// keeps in memory what is used and no more. The file is gone when the store is dropped, or the process ends.
+#[derive(Clone, Debug)]
+pub struct Spill {
+    /// Folder of the file.
+    pub folder: PathBuf,
+    /// Bytes that stay in memory.
+    pub above: u64,
+}
 
 /// All sequences of a run, preprocessed.
 #[derive(Debug)]
@@ -41,6 +52,21 @@ impl SkeletonStore {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Self> {
+        Self::load_within(dataset, preprocess, samples, None, progress, cancel)
+    }
+
+    /// As [`Self::load`], in a file when it is much.
+    ///
+    /// # Errors
+    /// As [`Self::load`], and when the file cannot be made or the disk has no room for it.
+    pub fn load_within(
+        dataset: &dyn Dataset,
+        preprocess: &dyn PreprocessorConfig,
+        samples: &[usize],
+        spill: Option<&Spill>,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Self> {
         let info = dataset.info();
         let (layout, persons) = (Arc::clone(&info.layout), info.persons);
         let frames = usize::try_from(preprocess.frames()).unwrap_or(0);
@@ -51,7 +77,7 @@ impl SkeletonStore {
             )));
         }
         let shape = [samples.len(), 3, frames, layout.len(), persons].map(|n| n as i64);
-        let mut joints = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+        let mut joints = room(&shape, spill)?;
         progress.begin("sequences", samples.len() as u64);
         let done = AtomicU64::new(0);
         let size = 3 * frames * layout.len() * persons;
@@ -74,11 +100,11 @@ impl SkeletonStore {
             present: filled.into_iter().flat_map(|(_, present)| present).collect(),
             layout,
         };
-        Ok(store.trimmed())
+        store.trimmed(spill)
     }
 
     /// Leaves out the last persons that no sample has.
-    fn trimmed(mut self) -> Self {
+    fn trimmed(mut self, spill: Option<&Spill>) -> Result<Self> {
         let persons = self.persons();
         let last = self
             .present
@@ -87,7 +113,14 @@ impl SkeletonStore {
             .max();
         let kept = last.unwrap_or(0) + 1;
         if kept < persons {
-            self.joints = self.joints.narrow(4, 0, kept as i64).contiguous();
+            let part = self.joints.narrow(4, 0, kept as i64);
+            let joints = room(&part.size(), spill)?;
+            for start in (0..self.len()).step_by(CHUNK) {
+                let count = CHUNK.min(self.len() - start) as i64;
+                let rows = |t: &Tensor| t.narrow(0, start as i64, count);
+                rows(&joints).copy_(&rows(&part));
+            }
+            self.joints = joints;
             self.present = self
                 .present
                 .chunks_exact(persons)
@@ -95,7 +128,7 @@ impl SkeletonStore {
                 .copied()
                 .collect();
         }
-        self
+        Ok(self)
     }
 
     /// n.
@@ -168,6 +201,32 @@ impl SkeletonStore {
     fn size(&self, dim: usize) -> usize {
         usize::try_from(self.joints.size()[dim]).unwrap_or(0)
     }
+}
+
+/// Sequences that are copied at once.
+const CHUNK: usize = 256;
+
+/// Zeros of this size, in memory or in a file.
+fn room(size: &[i64], spill: Option<&Spill>) -> Result<Tensor> {
+    let options = (Kind::Float, Device::Cpu);
+    let count = size.iter().product::<i64>();
+    let bytes = count as u64 * 4;
+    let Some(spill) = spill.filter(|spill| bytes > spill.above) else {
+        return Ok(Tensor::zeros(size, options));
+    };
+    let write = |e| Error::write(&spill.folder, e);
+    std::fs::create_dir_all(&spill.folder).map_err(write)?;
+    let file = tempfile::NamedTempFile::new_in(&spill.folder).map_err(write)?;
+    // All of it now: a mapped file that outgrows the disk ends the process.
+    rustix::fs::fallocate(file.as_file(), rustix::fs::FallocateFlags::empty(), 0, bytes)
+        .map_err(|e| write(e.into()))?;
+    let path = file.path().to_str().ok_or_else(|| {
+        let folder = spill.folder.display();
+        Error::Input(format!(
+            "{folder}: expected a folder whose name is UTF-8; set `SZAR_CACHE`"
+        ))
+    })?;
+    Ok(Tensor::f_from_file(path, true, count, options)?.view(size))
 }
 
 /// Reads and preprocesses one sample into `out`, `[3, T, V, M]`.

@@ -3,11 +3,16 @@
 use rand::seq::SliceRandom;
 use szar_core::config::Pipeline;
 use szar_core::{Cancel, ClassId, ClassSplit, Dataset, Error, Progress, Result, SampleRole, Seed};
-use szar_data::store::SkeletonStore;
+use szar_data::store::{SkeletonStore, Spill};
+
+use crate::run::cache_dir;
 
 mod training;
 
 pub use training::{SeenPart, TrainingData};
+
+/// Bytes of prepared sequences that are held in memory; more are held in a file of the cache folder.
+const IN_MEMORY: u64 = 1 << 30;
 
 /// Numbers of samples by use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,10 +103,15 @@ impl Data {
             pipeline.validation.fraction,
             Seed(pipeline.seed),
         )?;
-        let store = SkeletonStore::load(
+        let spill = Spill {
+            folder: cache_dir().join("sequences"),
+            above: IN_MEMORY,
+        };
+        let store = SkeletonStore::load_within(
             dataset.as_ref(),
             pipeline.preprocess.as_ref(),
             &partition.all(),
+            Some(&spill),
             progress,
             cancel,
         )?;

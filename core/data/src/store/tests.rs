@@ -110,6 +110,40 @@ fn persons_that_nobody_needs_are_left_out() {
 }
 
 #[test]
+fn sequences_in_a_file_are_those_in_memory_and_leave_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let spill = Spill {
+        folder: folder.path().join("sequences"),
+        above: 0,
+    };
+    for persons in [1, 4] {
+        let (memory, cancel) = (load(persons, &[2, 0, 1]).unwrap(), Cancel::default());
+        let file = SkeletonStore::load_within(
+            &small(persons),
+            &options(),
+            &[2, 0, 1],
+            Some(&spill),
+            &Silent,
+            &cancel,
+        );
+        let file = file.unwrap();
+        assert!(file.joints().equal(memory.joints()));
+        assert_eq!(file.values(0..3), memory.values(0..3));
+        assert_eq!(std::fs::read_dir(&spill.folder).unwrap().count(), 0);
+    }
+    // A folder that cannot be: its parent is a file.
+    let blocked = folder.path().join("file");
+    std::fs::write(&blocked, "").unwrap();
+    let spill = Spill {
+        folder: blocked.join("sequences"),
+        above: 0,
+    };
+    let cancel = Cancel::default();
+    let error = SkeletonStore::load_within(&small(1), &options(), &[0], Some(&spill), &Silent, &cancel);
+    assert!(error.unwrap_err().to_string().contains("sequences"));
+}
+
+#[test]
 fn a_bad_sample_stops_with_its_name_and_file() {
     let error = load(1, &[0, 3, 1]).unwrap_err();
     assert_eq!(
