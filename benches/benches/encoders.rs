@@ -151,7 +151,7 @@ fn disturb(state: &NamedTensors) {
         for (name, tensor) in state {
             let noise = tensor.to_kind(Kind::Float).rand_like();
             if name.ends_with("running_var") {
-                let _ = tensor.shallow_clone().copy_(&(noise * 0.5 + 0.75));
+                tensor.shallow_clone().copy_(&(noise * 0.5 + 0.75));
             } else if name.ends_with("running_mean") || tensor.requires_grad() {
                 let spread = if tensor.dim() > 1 { 0.02 } else { 0.2 };
                 let _ = tensor.shallow_clone().g_add_(&((noise - 0.5) * spread));
