@@ -100,6 +100,13 @@ impl FoldedAggregate {
 /// `x` `[f, U, C]` through rows `[R * K, U]`: `[f * R, K * C]`.
 fn told(rows: &Tensor, x: &Tensor, scales: i64) -> Tensor {
     let (size, shape) = (x.size(), rows.size());
-    let all = rows.unsqueeze(0).expand([size[0], shape[0], shape[1]], false);
-    all.bmm(x).view([-1, scales * size[2]])
+    let (frames, joints, channels) = (size[0], size[1], size[2]);
+    if rows.requires_grad() {
+        // One product for all frames: the gradient of a learned graph is then made once, not once for every frame.
+        let all = rows.mm(&x.permute([1, 0, 2]).reshape([joints, frames * channels]));
+        let all = all.view([shape[0] / scales, scales, frames, channels]);
+        return all.permute([2, 0, 1, 3]).reshape([-1, scales * channels]);
+    }
+    let all = rows.unsqueeze(0).expand([frames, shape[0], shape[1]], false);
+    all.bmm(x).view([-1, scales * channels])
 }

@@ -299,6 +299,7 @@ fn the_fields_of_a_component_are_listed_for_its_reference_page() {
         "inner.steps",
         "inner.rates",
         "gradients",
+        "parts",
     ];
     assert_eq!(names, expected);
     assert_eq!(
