@@ -13,6 +13,7 @@ use tch::{Kind, Tensor};
 
 use crate::metrics::{Confusion, SeenUnseen, generalised, top_k};
 
+mod descriptors;
 mod tpt;
 
 /// How a case ended.
