@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod commands;
+mod data;
 mod pipeline;
 mod resume;
 mod semantics;
@@ -57,7 +58,7 @@ pub fn run_dir(output: &Path) -> PathBuf {
     let mut dirs: Vec<_> = entries
         .flatten()
         .map(|e| e.path())
-        .filter(|p| !p.ends_with(".trained"))
+        .filter(|p| !p.ends_with(".trained") && !p.ends_with(".features"))
         .collect();
     assert_eq!(dirs.len(), 1, "{dirs:?}");
     dirs.remove(0)

@@ -50,7 +50,8 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
 fn run_dir(output: &Path) -> PathBuf {
     let entries = std::fs::read_dir(output).expect("the output folder exists");
     let mut dirs = entries.flatten().map(|e| e.path());
-    dirs.find(|p| !p.ends_with(".trained")).expect("a run folder")
+    dirs.find(|p| !p.ends_with(".trained") && !p.ends_with(".features"))
+        .expect("a run folder")
 }
 
 fn predictions(output: &Path) -> String {
