@@ -86,7 +86,7 @@ inventory::submit! {
     ComponentInfo::new::<MsG3dConfig>(
         ComponentKind::Encoder,
         "msg3d",
-        "Graph convolutions at many distances, within frames and across windows of frames, trained as a classifier of the seen classes.",
+        "Graph convolutions at many distances, within frames and across windows of frames, trained on the seen classes.",
         "Liu et al.: Disentangling and Unifying Graph Convolutions for Skeleton-Based Action Recognition, CVPR 2020",
     )
 }

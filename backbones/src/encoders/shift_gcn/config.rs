@@ -85,7 +85,7 @@ inventory::submit! {
     ComponentInfo::new::<ShiftGcnConfig>(
         ComponentKind::Encoder,
         "shift-gcn",
-        "Shifts of channels between joints and between frames, with products over channels, trained as a classifier of the seen classes.",
+        "Shifts of channels between joints and between frames, with products over channels, trained on the seen classes.",
         "Cheng et al.: Skeleton-Based Action Recognition with Shift Graph Convolutional Network, CVPR 2020",
     )
 }
