@@ -36,10 +36,10 @@ write() {
   esac
   mkdir -p "$out/configs/$3"
   {
-    printf 'base: "%s"\nname: %s--%s\nadapters: [{type: skeleton-cache}]\n' "$root/configs/$base.yaml" "$1" "$2"
+    printf 'base: "%s"\nname: %s-%s\nadapters: [{type: skeleton-cache}]\n' "$root/configs/$base.yaml" "$1" "$2"
     sed -n '/^encoder:/,$p' "$root/configs/encoders/$1.yaml"
     sed -n '/^\(aligner\|semantics\):/,$p' "$root/configs/aligners/$2.yaml"
-  } >"$out/configs/$3/$1--$2.yaml"
+  } >"$out/configs/$3/$1-$2.yaml"
 }
 
 # Asked to stop, the run in progress keeps what it reached; the rest waits for the next call.
@@ -58,7 +58,7 @@ for set in $sets; do
         esac
         cd "$out/configs/$set"
         # shellcheck disable=SC2046
-        "$szar" run $(for aligner in $aligners; do echo "$encoder--$aligner.yaml"; done) --quiet \
+        "$szar" run $(for aligner in $aligners; do echo "$encoder-$aligner.yaml"; done) --quiet \
           --set "seed=$seed" --set "output=$out/runs" "$@" >/dev/null
       ) || failed="$failed $set/$encoder/$seed"
     done

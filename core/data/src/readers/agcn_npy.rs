@@ -55,10 +55,7 @@ impl DatasetConfig for AgcnNpyConfig {
     fn validate(&self, problems: &mut Problems) {
         check_root(self.root.as_ref(), problems);
         problems.scoped("split", |p| self.split.validate(p));
-        let classes = self.classes;
-        problems.check([51, 60, 120].contains(&classes), "classes", || {
-            format!("must be 51, 60 or 120, got {classes}")
-        });
+        self.check(problems);
     }
 
     fn build(&self, _: &BuildContext) -> Result<Box<dyn Dataset>> {
@@ -76,9 +73,17 @@ inventory::submit! {
 }
 
 impl AgcnNpyConfig {
+    /// All but folder and split, which is asked for only where samples are to be split.
+    fn check(&self, problems: &mut Problems) {
+        let classes = self.classes;
+        problems.check([51, 60, 120].contains(&classes), "classes", || {
+            format!("must be 51, 60 or 120, got {classes}")
+        });
+    }
+
     fn open(&self) -> Result<Prepared> {
         let mut problems = Problems::new();
-        self.validate(&mut problems);
+        self.check(&mut problems);
         problems.into_result()?;
         let root: &Path = self.root.as_ref();
         let train = part(root, "train", SampleRole::Train)?;

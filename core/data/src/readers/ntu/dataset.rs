@@ -83,23 +83,7 @@ impl DatasetConfig for NtuRgbdConfig {
     fn validate(&self, problems: &mut Problems) {
         check_root(self.root.as_ref(), problems);
         problems.scoped("split", |p| self.split.validate(p));
-        let classes = self.classes;
-        problems.check(classes == 60 || classes == 120, "classes", || {
-            format!("must be 60 or 120, got {classes}")
-        });
-        let fits = match self.protocol {
-            Protocol::Xsub => true,
-            Protocol::Xview => classes == 60,
-            Protocol::Xset => classes == 120,
-        };
-        problems.check(fits, "protocol", || {
-            format!("must be `xsub`, or `xview` for 60 classes and `xset` for 120; `classes` is {classes}")
-        });
-        let most = self.most_bodies();
-        let persons = self.max_body;
-        problems.check((1..=most).contains(&persons), "max_body", || {
-            format!("must be between 1 and {most} for these `bodies`, got {persons}")
-        });
+        self.check(problems);
     }
 
     fn layout(&self) -> Option<(Arc<SkeletonLayout>, i64)> {
@@ -130,9 +114,30 @@ impl NtuRgbdConfig {
         }
     }
 
+    /// All but folder and split, which is asked for only where samples are to be split.
+    fn check(&self, problems: &mut Problems) {
+        let classes = self.classes;
+        problems.check(classes == 60 || classes == 120, "classes", || {
+            format!("must be 60 or 120, got {classes}")
+        });
+        let fits = match self.protocol {
+            Protocol::Xsub => true,
+            Protocol::Xview => classes == 60,
+            Protocol::Xset => classes == 120,
+        };
+        problems.check(fits, "protocol", || {
+            format!("must be `xsub`, or `xview` for 60 classes and `xset` for 120; `classes` is {classes}")
+        });
+        let most = self.most_bodies();
+        let persons = self.max_body;
+        problems.check((1..=most).contains(&persons), "max_body", || {
+            format!("must be between 1 and {most} for these `bodies`, got {persons}")
+        });
+    }
+
     fn open(&self) -> Result<NtuRgbd> {
         let mut problems = Problems::new();
-        self.validate(&mut problems);
+        self.check(&mut problems);
         problems.into_result()?;
         let root: &Path = self.root.as_ref();
         let missing = match &self.missing {

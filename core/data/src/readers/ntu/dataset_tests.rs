@@ -66,6 +66,18 @@ fn recordings_are_found_in_all_folders_and_sorted_by_name() {
 }
 
 #[test]
+fn without_a_split_it_can_be_read_all_the_same() {
+    let dir = folder(&["S001C001P001R001A001"]);
+    let data = NtuRgbdConfig {
+        split: SplitConfig::default(),
+        ..config(dir.path())
+    };
+    let data = data.open().unwrap();
+    assert_eq!(data.load(0).unwrap().persons, 2);
+    assert!(data.split().is_err());
+}
+
+#[test]
 fn the_option_bodies_says_who_is_kept() {
     let dir = folder(&["S001C001P001R001A001"]);
     let load = |bodies, max_body| {
