@@ -1,6 +1,5 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
 
 use szar_core::component::InputSpec;
 use szar_core::host::to_f64;
@@ -12,6 +11,7 @@ use tch::kind::FLOAT_CPU;
 use tch::{Device, Kind, Tensor};
 
 use super::*;
+use crate::encoders::gcn::checks::batch;
 use crate::nn::classifier::tests::{StopAfter, Toy, alone};
 use crate::nn::classifier::{SeenClassifier, TrainConfig};
 
@@ -65,18 +65,6 @@ fn build(config: &PoseC3dConfig, persons: i64, seed: i64) -> PoseC3d {
         let _ = tch::no_grad(|| tensor.uniform_(range.0, range.1));
     }
     net
-}
-
-fn batch(count: i64, persons: i64, seed: i64, present: &[bool]) -> SkeletonBatch {
-    tch::manual_seed(seed);
-    let here: Vec<f32> = present.iter().map(|p| f32::from(u8::from(*p))).collect();
-    let here = Tensor::from_slice(&here).view([count, 1, 1, 1, persons]);
-    SkeletonBatch {
-        joints: Tensor::randn([count, 3, 8, 4, persons], FLOAT_CPU) * here,
-        frames: Tensor::full([count], 8, (Kind::Int64, Device::Cpu)),
-        present: present.to_vec(),
-        layout: Arc::new(testing::layout(4)),
-    }
 }
 
 fn close(a: &Tensor, b: &Tensor) -> bool {
@@ -403,33 +391,4 @@ fn options_out_of_range_are_all_reported() {
             "dropout"
         ]
     );
-}
-
-/// How long the default takes: `cargo test -p szar-backbones --lib -- --ignored --nocapture posec3d`.
-#[test]
-#[ignore = "measures time"]
-fn time_of_the_default() {
-    tch::set_num_threads(1);
-    let spec = input(25, 2, 10);
-    let net = PoseC3d::new(&PoseC3dConfig::default(), &spec, Device::Cpu).unwrap();
-    let data = SkeletonBatch {
-        joints: Tensor::randn([64, 3, 32, 25, 2], FLOAT_CPU),
-        frames: Tensor::full([64], 32, (Kind::Int64, Device::Cpu)),
-        present: vec![true; 128],
-        layout: Arc::clone(&spec.layout),
-    };
-    let time = |what: &str, run: &dyn Fn()| {
-        run();
-        let start = Instant::now();
-        run();
-        println!(
-            "{what}: {:.1} ms a sample",
-            start.elapsed().as_secs_f64() * 1e3 / 64.0
-        );
-    };
-    time("encode", &|| drop(net.encode(&data).unwrap()));
-    time("train", &|| {
-        let logits = net.train_logits(&data, Kind::Float).unwrap();
-        logits.sum(Kind::Float).backward();
-    });
 }

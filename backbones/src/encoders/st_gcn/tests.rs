@@ -12,6 +12,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::*;
 use crate::encoders::gcn::Persons;
+use crate::encoders::gcn::checks::{batch, close};
 use crate::nn::classifier::tests::{StopAfter, Toy, alone};
 use crate::nn::classifier::{SeenClassifier, TrainConfig};
 
@@ -68,24 +69,6 @@ fn build(config: &StGcnConfig, persons: i64, seed: i64) -> StGcn {
         let _ = tch::no_grad(|| tensor.uniform_(range.0, range.1));
     }
     net
-}
-
-fn batch(count: i64, persons: i64, seed: i64, present: &[bool]) -> SkeletonBatch {
-    tch::manual_seed(seed);
-    let here: Vec<f32> = present.iter().map(|p| f32::from(u8::from(*p))).collect();
-    let here = Tensor::from_slice(&here).view([count, 1, 1, 1, persons]);
-    SkeletonBatch {
-        joints: Tensor::randn([count, 3, 8, 4, persons], FLOAT_CPU) * here,
-        frames: Tensor::full([count], 8, (Kind::Int64, Device::Cpu)),
-        present: present.to_vec(),
-        layout: Arc::new(testing::layout(4)),
-    }
-}
-
-/// Equal up to rounding, and not because both are zero.
-fn close(a: &Tensor, b: &Tensor) -> bool {
-    assert!(to_f64(&a.abs().max())[0] > 0.01);
-    a.size() == b.size() && a.allclose(b, 1e-4, 1e-5, false)
 }
 
 #[test]

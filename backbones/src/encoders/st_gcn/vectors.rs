@@ -10,21 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::golden::layout;
 use super::{StGcn, StGcnConfig, Variant};
-
-/// SplitMix64 in `[0, 1)`, started from the FNV-1a hash of a name.
-fn stream(name: &str, shape: &[i64]) -> Tensor {
-    let start = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let draw = |i: u64| {
-        let z = start.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    };
-    let count = shape.iter().product::<i64>() as u64;
-    Tensor::from_slice(&(1..=count).map(draw).collect::<Vec<_>>()).view(shape)
-}
+use crate::encoders::gcn::checks::numbers;
 
 fn fill(net: &StGcn) {
     for (name, mut tensor) in net.state() {
@@ -32,7 +18,7 @@ fn fill(net: &StGcn) {
         if name == "A" || tensor.kind() != Kind::Float {
             continue;
         }
-        let v = stream(&name, &size);
+        let v = numbers(&name, &size);
         let fan_in = (tensor.numel() as i64 / size[0]) as f64;
         let value = match name.rsplit('.').next().unwrap_or("") {
             "running_var" => v * 0.5 + 0.75,
@@ -75,7 +61,7 @@ fn check(variant: Variant, pooled: bool, expected: &Expected) {
     let net = StGcn::new(&config, &input, Device::Cpu).unwrap();
     fill(&net);
     let batch = SkeletonBatch {
-        joints: (stream("input", &[2, 3, 16, 25, 2]) * 2.0 - 1.0).to_kind(Kind::Float),
+        joints: (numbers("input", &[2, 3, 16, 25, 2]) * 2.0 - 1.0).to_kind(Kind::Float),
         frames: Tensor::from_slice(&[16i64, 16]),
         present: vec![true; 4],
         layout,
