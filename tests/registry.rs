@@ -137,6 +137,7 @@ fn default_options_survive_yaml_and_back() {
             ComponentKind::Adapter => round::<dyn szar_core::AdapterConfig>(&again),
             ComponentKind::Augmentation => round::<dyn szar_core::AugmentationConfig>(&again),
             ComponentKind::Gate => round::<dyn szar_core::GateConfig>(&again),
+            ComponentKind::Launcher => round::<dyn szar_core::LauncherConfig>(&again),
         };
         assert_eq!(back, again, "{} `{}`", c.kind, c.name);
     }

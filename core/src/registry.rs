@@ -34,11 +34,13 @@ pub enum ComponentKind {
     Augmentation,
     /// Decides between seen and unseen.
     Gate,
+    /// Runs the tasks of a sweep.
+    Launcher,
 }
 
 impl ComponentKind {
     /// All kinds, in the order of the flow of data.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Dataset,
         Self::Preprocessor,
         Self::Encoder,
@@ -48,6 +50,7 @@ impl ComponentKind {
         Self::Adapter,
         Self::Augmentation,
         Self::Gate,
+        Self::Launcher,
     ];
 
     /// The word for it in messages.
@@ -62,6 +65,7 @@ impl ComponentKind {
             Self::Adapter => "adapter",
             Self::Augmentation => "augmentation",
             Self::Gate => "gate",
+            Self::Launcher => "launcher",
         }
     }
 }
@@ -321,4 +325,14 @@ pub fn text_encoder_schema(_: &mut SchemaGenerator) -> Schema {
 /// Schema of a field that holds an augmentation; for `#[schemars(schema_with = "...")]`.
 pub fn augmentation_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-component": "augmentation" })
+}
+
+/// Schema of a field that holds a launcher; for `#[schemars(schema_with = "...")]`.
+pub fn launcher_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-component": "launcher" })
+}
+
+/// Schema of a field that holds a dataset; for `#[schemars(schema_with = "...")]`.
+pub fn dataset_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-component": "dataset" })
 }

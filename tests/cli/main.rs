@@ -1,5 +1,6 @@
 //! The program as a user meets it: arguments in; code, stdout and stderr out.
 
+mod ablate;
 mod bad_input;
 mod commands;
 mod data;

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 the run failed or was stopped, 2 the input was wrong.
 
+mod board;
 mod command;
 mod output;
 mod threads;
@@ -34,6 +35,13 @@ struct Cli {
 enum Command {
     /// Train on seen classes, recognise unseen ones, adapt online, report.
     Run(command::run::Args),
+    /// Run a grid: swap components, sweep options, repeat over splits and seeds; tables at the end.
+    Ablate(command::ablate::Args),
+    /// Choose hyper-parameters on seen classes alone: never on a test sample or an unseen class.
+    Tune(command::tune::Args),
+    /// Does tasks of a sweep, for its launcher.
+    #[command(hide = true)]
+    Work(command::work::Args),
     /// Compute and keep the features of a pipeline's encoder, for later runs and for other programs.
     Extract(command::extract::Args),
     /// Judge a pipeline without touching its data; lists every problem.
@@ -74,6 +82,7 @@ pub fn main() -> ExitCode {
         cli.command,
         Command::Run(_)
             | Command::Extract(_)
+            | Command::Work(_)
             | Command::Conform(_)
             | Command::Embed(_)
             | Command::Semantics(_)
@@ -85,6 +94,9 @@ pub fn main() -> ExitCode {
     stop_on_signal(&cancel);
     let result = catch(|| match &cli.command {
         Command::Run(args) => command::run::run(args, &output, &cancel),
+        Command::Ablate(args) => command::ablate::run(args, &output, &cancel),
+        Command::Tune(args) => command::tune::run(args, &output, &cancel),
+        Command::Work(args) => command::work::run(args, &output, &cancel),
         Command::Extract(args) => command::extract::run(args, &output, &cancel),
         Command::Check(args) => command::check::run(args, &output),
         Command::List(args) => command::list::run(args, &output),

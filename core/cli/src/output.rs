@@ -12,7 +12,8 @@ use tracing_subscriber::EnvFilter;
 pub struct Output {
     /// Results as JSON.
     pub json: bool,
-    quiet: bool,
+    /// Say only what is wrong.
+    pub quiet: bool,
     colour: bool,
     bar: Mutex<Option<ProgressBar>>,
 }

@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod layouts;
 pub mod motion;
 pub mod preprocess;
+pub mod pseudo_unseen;
 pub mod readers;
 pub mod splits;
 pub mod store;

@@ -6,6 +6,7 @@ pub mod conform;
 mod data;
 mod evaluate;
 mod features;
+mod lock;
 pub mod matrix;
 pub mod metrics;
 mod parity;
@@ -19,7 +20,11 @@ mod train;
 
 pub use conform::{CaseReport, Verdict, conform};
 pub use report::Report;
-pub use run::{Extracted, Models, Outcome, RunOptions, SAVE_EVERY, cache_dir, extract, run, run_after};
+pub use train::content_hash;
+pub use run::{
+    Extracted, Models, Outcome, RunOptions, SAVE_EVERY, cache_dir, encoder_key, extract, model_key,
+    prepare_after, reads_map, run, run_after,
+};
 
 // A crate that nobody names is not linked, and its components vanish in silence.
 use szar_adapters as _;

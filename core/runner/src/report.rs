@@ -1,9 +1,10 @@
 //! What a run leaves for its reader.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use szar_core::{EncoderSpec, FitSummary, Mark};
+use szar_core::{EncoderSpec, Error, FitSummary, Mark, Result};
 
 use crate::metrics::{Confusion, SeenUnseen};
 use crate::perf::Stage;
@@ -269,4 +270,21 @@ pub struct Prediction {
     pub entropy_after: f64,
     /// Did the gate take it for a seen class? Empty for `zsl`.
     pub taken_for_seen: Option<bool>,
+}
+
+/// The report in a file.
+///
+/// # Errors
+/// When the file cannot be read, or is none that this version reads; the version that wrote it is named.
+pub fn read(path: &Path) -> Result<Report> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::read(path, e))?;
+    serde_json::from_str(&text).map_err(|e| {
+        let found: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+        let version = found.as_ref().and_then(|v| v["provenance"]["szar"].as_str());
+        let by = match version.filter(|v| *v != env!("CARGO_PKG_VERSION")) {
+            Some(version) => format!(" (written by szar {version}, this is {})", env!("CARGO_PKG_VERSION")),
+            None => String::new(),
+        };
+        Error::format(path, format!("line {}", e.line()), format!("{e}{by}"))
+    })
 }

@@ -168,10 +168,7 @@ impl RunDir {
         if !path.exists() {
             return Ok(None);
         }
-        let text = fs::read_to_string(&path).map_err(|e| Error::read(&path, e))?;
-        serde_json::from_str(&text)
-            .map(Some)
-            .map_err(|e| Error::format(&path, None, e.to_string()))
+        crate::report::read(&path).map(Some)
     }
 
     /// Writes predictions, summary and, last, the report; what was kept of unfinished streams goes.

@@ -61,8 +61,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Report>> {
             )));
         }
         for file in files {
-            let text = std::fs::read_to_string(&file).map_err(|e| Error::read(&file, e))?;
-            reports.push(serde_json::from_str(&text).map_err(|e| Error::format(&file, None, e.to_string()))?);
+            reports.push(crate::report::read(&file)?);
         }
     }
     Ok(reports)
@@ -171,7 +170,8 @@ const MEASURES: [(&str, Measure); 7] = [
     }),
 ];
 
-fn spread(values: &[f64]) -> Option<Spread> {
+/// Mean and deviation; `None` of nothing.
+pub fn spread(values: &[f64]) -> Option<Spread> {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();

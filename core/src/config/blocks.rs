@@ -174,7 +174,8 @@ impl<'a> Checker<'a> {
         sound
     }
 
-    fn nested(&mut self, schema: &Value, options: &mut Node, path: &str) -> bool {
+    /// Checks the components inside a value.
+    pub fn nested(&mut self, schema: &Value, options: &mut Node, path: &str) -> bool {
         let mut inner: Vec<(String, ComponentKind, Node)> = Vec::new();
         let mut visit = |found: Found, field: &str, node: &mut Node| {
             if let Found::Component(kind) = found
@@ -285,6 +286,7 @@ fn plural(kind: ComponentKind) -> &'static str {
         ComponentKind::Adapter => "adapters",
         ComponentKind::Augmentation => "augmentations",
         ComponentKind::Gate => "gates",
+        ComponentKind::Launcher => "launchers",
     }
 }
 

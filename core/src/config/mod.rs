@@ -15,6 +15,7 @@
 mod base;
 mod blocks;
 mod check;
+mod document;
 mod emit;
 mod fields;
 mod interpolate;
@@ -32,7 +33,8 @@ mod words;
 mod yaml;
 
 pub use check::{Composition, check};
+pub use document::{Document, Layer};
 pub use fields::{FieldDoc, fields};
 pub use pipeline::{Evaluation, FeatureStorage, Pipeline, StoredPrecision, Stream, StreamOrder, Validation};
-pub use resolve::{dataset, load, load_str, plugins};
+pub use resolve::{dataset, load, load_over, load_str, plugins};
 pub use resolved::Resolved;

@@ -48,7 +48,7 @@ pub(crate) fn apply(root: &mut Node, text: &str, problems: &mut Vec<Problem>) {
 }
 
 /// Walks down to the last step, making maps (or a list, before a `0`) on the way, and puts the value there.
-fn put(node: &mut Node, steps: &[&str], value: Node, origin: &Origin) -> Result<(), String> {
+pub(crate) fn put(node: &mut Node, steps: &[&str], value: Node, origin: &Origin) -> Result<(), String> {
     let Some((step, rest)) = steps.split_first() else {
         *node = value;
         return Ok(());

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::base::Reader;
 use super::blocks::{self, Checker, Part};
+use super::document::{self, Layer};
 use super::options::{self, Options};
 use super::paths::{self, Texts};
 use super::pipeline::{BLOCKS, Pipeline, Plain};
@@ -30,7 +31,19 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Resolved> {
 /// # Errors
 /// As [`load`].
 pub fn load_str(text: &str, path: &Path, overrides: &[String]) -> Result<Resolved> {
-    let mut draft = Draft::new(text, path, overrides)?;
+    resolve(text, path, &[], overrides)
+}
+
+/// As [`load`], with values from elsewhere laid over the file before the overrides, in order.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_over(path: &Path, layers: &[Layer], overrides: &[String]) -> Result<Resolved> {
+    resolve(&read(path)?, path, layers, overrides)
+}
+
+fn resolve(text: &str, path: &Path, layers: &[Layer], overrides: &[String]) -> Result<Resolved> {
+    let mut draft = Draft::new(text, path, layers, overrides)?;
     let (mut tree, schema) = (draft.tree, schema::pipeline_schema());
     fill_in(&mut tree, path);
     let before = tree.clone();
@@ -71,7 +84,7 @@ pub fn load_str(text: &str, path: &Path, overrides: &[String]) -> Result<Resolve
 /// As [`load`], but only about reading and merging the files and about `plugins`.
 pub fn plugins(path: &Path, overrides: &[String]) -> Result<Vec<PathBuf>> {
     let text = read(path)?;
-    let mut draft = Draft::new(&text, path, overrides)?;
+    let mut draft = Draft::new(&text, path, &[], overrides)?;
     interpolate::interpolate(&mut draft.tree, &|_| None, &mut Vec::new());
     let schema = schema::pipeline_schema();
     let plugins = &schema["properties"]["plugins"];
@@ -103,7 +116,7 @@ pub fn dataset(path: &str, overrides: &[String]) -> Result<(Box<dyn DatasetConfi
     } else {
         (read(Path::new(path))?, PathBuf::from(path))
     };
-    let mut draft = Draft::new(&text, &file, overrides)?;
+    let mut draft = Draft::new(&text, &file, &[], overrides)?;
     let broken = interpolate::interpolate(&mut draft.tree, &|_| None, &mut draft.problems);
     let schema = schema::pipeline_schema();
     paths::absolutise(&schema, &mut draft.tree, Texts::All);
@@ -138,7 +151,7 @@ pub fn dataset(path: &str, overrides: &[String]) -> Result<(Box<dyn DatasetConfi
     }
 }
 
-fn read(path: &Path) -> Result<String> {
+pub(super) fn read(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|e| Error::read(path, e))?;
     String::from_utf8(bytes).map_err(|_| Error::format(path, None, "is not UTF-8 text"))
 }
@@ -151,7 +164,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(text: &str, path: &Path, overrides: &[String]) -> Result<Self> {
+    fn new(text: &str, path: &Path, layers: &[Layer], overrides: &[String]) -> Result<Self> {
         let mut reader = Reader::default();
         let mut tree = reader.read(text, path)?;
         if tree.map().is_none() {
@@ -165,6 +178,7 @@ impl Draft {
             });
             return Err(Error::Config(problems));
         }
+        document::lay(&mut tree, layers, &mut reader.problems);
         for text in overrides {
             overrides::apply(&mut tree, text, &mut reader.problems);
         }
@@ -236,7 +250,7 @@ fn default_of(tree: &Node, steps: &[&str]) -> Option<Value> {
 }
 
 /// Fills in where each field was written.
-fn placed(problems: Problems, tree: &Node) -> Vec<Problem> {
+pub(super) fn placed(problems: Problems, tree: &Node) -> Vec<Problem> {
     let place = |problem: &Problem| {
         let origin = problem.origin.clone();
         let origin = origin.unwrap_or_else(|| tree.place(&problem.field, false).clone());
@@ -248,13 +262,13 @@ fn placed(problems: Problems, tree: &Node) -> Vec<Problem> {
     problems.iter().map(place).collect()
 }
 
-fn dedup(problems: Vec<Problem>) -> Vec<Problem> {
+pub(super) fn dedup(problems: Vec<Problem>) -> Vec<Problem> {
     let mut list = Problems::new();
     problems.into_iter().for_each(|p| list.push(p));
     list.iter().cloned().collect()
 }
 
-fn sorted(mut found: Vec<Problem>, files: &[PathBuf], overrides: &[String]) -> Problems {
+pub(super) fn sorted(mut found: Vec<Problem>, files: &[PathBuf], overrides: &[String]) -> Problems {
     blocks::sort(&mut found, files, overrides);
     let mut list = Problems::new();
     found.into_iter().for_each(|p| list.push(p));

@@ -250,7 +250,7 @@ pub(crate) fn needs(kind: ComponentKind) -> Option<&'static str> {
         ComponentKind::Semantics | ComponentKind::TextEncoder | ComponentKind::Gate => Some(abi::OBJECT),
         ComponentKind::Aligner => Some(abi::ALIGNER),
         ComponentKind::Adapter => Some(abi::ADAPTER),
-        ComponentKind::Preprocessor | ComponentKind::Augmentation => None,
+        ComponentKind::Preprocessor | ComponentKind::Augmentation | ComponentKind::Launcher => None,
     }
 }
 
@@ -264,7 +264,7 @@ fn is_whole(tables: &Tables, kind: ComponentKind) -> bool {
         ComponentKind::Semantics | ComponentKind::TextEncoder | ComponentKind::Gate => {
             tables.object.is_some()
         }
-        ComponentKind::Preprocessor | ComponentKind::Augmentation => false,
+        ComponentKind::Preprocessor | ComponentKind::Augmentation | ComponentKind::Launcher => false,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::output::Output;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only this kind: dataset, preprocessor, encoder, semantics, text-encoder, aligner, adapter, gate.
+    /// Only this kind: dataset, preprocessor, encoder, semantics, text-encoder, aligner, adapter, gate, launcher.
     kind: Option<String>,
     /// Load this plugin first, beside those of the search path; may be given often.
     #[arg(long = "plugin", value_name = "FILE")]

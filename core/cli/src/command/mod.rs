@@ -1,5 +1,6 @@
 //! One file a subcommand.
 
+pub mod ablate;
 pub mod check;
 pub mod conform;
 pub mod data;
@@ -13,3 +14,5 @@ pub mod plugin;
 pub mod run;
 pub mod semantics;
 pub mod table;
+pub mod tune;
+pub mod work;

@@ -1,17 +1,14 @@
 //! Who computes an entry, and who waits for it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use szar_core::{Cancel, Error, Result, SkeletonLayout};
 
 use super::entry::{self, Form, Unfit, Wanted};
 use super::writer::{Writer, remove};
 use super::{Extraction, Features};
-
-/// How long a run waits before it asks again whether another one has finished an entry.
-const POLL: Duration = Duration::from_millis(100);
+use crate::lock::wait_for;
 
 /// Features that runs share, each entry under a hash of all that determines it. Any number of processes may use one
 /// store at once: the first that needs an entry computes it, the others wait for it.
@@ -85,20 +82,6 @@ impl FeatureStore {
     /// Waits until no other process computes this entry.
     fn lock(&self, key: &str, cancel: &Cancel) -> Result<File> {
         let path = self.folder_of(key).with_extension("lock");
-        let parent = path.parent().unwrap_or(&self.folder);
-        fs::create_dir_all(parent).map_err(|e| Error::write(parent, e))?;
-        let mut options = OpenOptions::new();
-        let options = options.create(true).truncate(false).write(true);
-        let lock = options.open(&path).map_err(|e| Error::write(&path, e))?;
-        let mut told = false;
-        while lock.try_lock().is_err() {
-            if !told {
-                tracing::info!(path = %path.display(), "another run is computing these features: waiting for it");
-                told = true;
-            }
-            cancel.check()?;
-            std::thread::sleep(POLL);
-        }
-        Ok(lock)
+        wait_for(&path, "computing these features", cancel)
     }
 }

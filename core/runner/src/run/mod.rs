@@ -104,6 +104,57 @@ pub fn run_after(resolved: &Resolved, options: &RunOptions, models: &mut Models)
     })
 }
 
+/// Trains and extracts all that the streams of a pipeline need, in the folder of its run, and plays none.
+///
+/// # Errors
+/// As [`run`].
+pub fn prepare_after(resolved: &Resolved, options: &RunOptions, models: &mut Models) -> Result<()> {
+    let dir = RunDir::open(&folder(resolved, options), resolved, options.fresh)?;
+    if dir.report()?.is_none() {
+        let mut session = Session::new(resolved, options, &dir)?;
+        let prepared = session.prepared(models)?;
+        models.0 = Some(prepared);
+    }
+    Ok(())
+}
+
+/// Hash of everything that a pipeline's models depend on: runs that agree in it differ in their streams alone.
+pub fn model_key(resolved: &Resolved) -> String {
+    let options = resolved.hash_of(&[
+        "seed",
+        "device",
+        "threads",
+        "precision",
+        "dataset",
+        "preprocess",
+        "encoder",
+        "semantics",
+        "aligner",
+        "validation",
+    ]);
+    format!("{options}/{:?}", training::wanted(&resolved.pipeline, false))
+}
+
+/// Hash of everything that a pipeline's encoder and its features depend on.
+pub fn encoder_key(resolved: &Resolved) -> String {
+    resolved.hash_of(&[
+        "seed",
+        "device",
+        "threads",
+        "precision",
+        "dataset",
+        "preprocess",
+        "encoder",
+        "validation",
+        "features",
+    ])
+}
+
+/// Does a pipeline read the spatio-temporal map of its features?
+pub fn reads_map(resolved: &Resolved) -> bool {
+    training::wanted(&resolved.pipeline, false) == Wanted::Map
+}
+
 /// Folder of a run.
 fn folder(resolved: &Resolved, options: &RunOptions) -> PathBuf {
     let pipeline = &resolved.pipeline;
@@ -179,11 +230,7 @@ impl<'a> Session<'a> {
 
     fn run(&mut self, models: &mut Models) -> Result<(Report, Vec<crate::report::Prediction>)> {
         let started = Instant::now();
-        let key = self.key();
-        let mut prepared = match models.0.take().filter(|p| p.key == key && !self.options.fresh) {
-            Some(prepared) => self.again(prepared)?,
-            None => self.prepare(key)?,
-        };
+        let mut prepared = self.prepared(models)?;
         let needs = |wants: fn(&Requirements) -> bool| {
             let mut adapters = self.pipeline.adapters.iter();
             adapters.any(|a| wants(&a.requirements()))
@@ -219,21 +266,13 @@ impl<'a> Session<'a> {
         Ok((report, results.predictions))
     }
 
-    /// Hash of everything that the models depend on.
-    fn key(&self) -> String {
-        let options = self.resolved.hash_of(&[
-            "seed",
-            "device",
-            "threads",
-            "precision",
-            "dataset",
-            "preprocess",
-            "encoder",
-            "semantics",
-            "aligner",
-            "validation",
-        ]);
-        format!("{options}/{:?}", self.wanted())
+    /// What the streams need: as the last run left it, or made now.
+    fn prepared(&mut self, models: &mut Models) -> Result<Prepared> {
+        let key = model_key(self.resolved);
+        match models.0.take().filter(|p| p.key == key && !self.options.fresh) {
+            Some(prepared) => self.again(prepared),
+            None => self.prepare(key),
+        }
     }
 
     /// What an earlier run prepared; its weights also stand in this run's folder.

@@ -2,9 +2,11 @@
 //! go through the same code with the same seeds, and differ in nothing but the samples.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use szar_core::config::Pipeline;
 use szar_core::{
     Aligner, ClassId, FeatureNeed, FitContext, FitSummary, InputSpec, Progress, Result, SeenFeatures,
     SeenSet, SemanticAnchors, SkeletonEncoder,
@@ -14,6 +16,7 @@ use super::parts::{AlignerPart, EncoderPart, Motion, Named};
 use super::{Session, spec};
 use crate::data::{Data, Part, TrainingData};
 use crate::features::{Extraction, FeatureStore, Features, Origin, Wanted, finite};
+use crate::lock::wait_for;
 use crate::perf::{Stage, Watch};
 use crate::train::{Source, Trained, obtain};
 
@@ -110,6 +113,7 @@ impl Session<'_> {
         }
         let (data, device) = (&course.data, self.ctx.device);
         let shared = self.shared_encoder(data);
+        let _alone = self.alone(shared.as_deref())?;
         let train = data.skeletons(data.train(), device)?;
         let validation = data.skeletons(data.validation(), device)?;
         let about = self.about("encoder", self.pipeline.encoder.typetag_name());
@@ -226,6 +230,7 @@ impl Session<'_> {
         let seen_anchors = anchors.for_classes(data.classes())?;
         let about = self.about("aligner", config.typetag_name());
         let shared = self.shared_aligner(data, features, &seen_anchors, encoder);
+        let _alone = self.alone(shared.as_deref())?;
         let skeletons = data.skeletons(data.train(), device)?;
         let motion = Motion {
             skeletons: &skeletons,
@@ -253,20 +258,20 @@ impl Session<'_> {
         Ok((aligner, trained.summary))
     }
 
+    /// Waits while another process trains the part that is to be kept in `shared`.
+    fn alone(&self, shared: Option<&Path>) -> Result<Option<File>> {
+        let missing = shared.filter(|path| !path.exists());
+        let lock = |path: &Path| wait_for(&path.with_extension("lock"), "training this", self.options.cancel);
+        missing.map(lock).transpose()
+    }
+
     fn keeps_features(&self) -> bool {
         self.pipeline.features.keep && !self.options.fresh
     }
 
-    /// How much of the features this run wants. Descriptors without the map come from the store alone.
+    /// How much of the features this run wants.
     pub(super) fn wanted(&self) -> Wanted {
-        let adapters = self.pipeline.adapters.iter();
-        let by_adapters = adapters.map(|a| super::wanted(&a.requirements())).max();
-        let wanted = by_adapters.unwrap_or(Wanted::Pooled);
-        match self.pipeline.aligner.capabilities().features {
-            FeatureNeed::Map => Wanted::Map,
-            _ if wanted == Wanted::Descriptors && !self.keeps_features() => Wanted::Map,
-            _ => wanted,
-        }
+        wanted(self.pipeline, self.options.fresh)
     }
 
     pub(super) fn progress(&self, purpose: Purpose) -> Named<'_> {
@@ -291,6 +296,19 @@ impl Session<'_> {
             checkpoint: Some(checkpoint),
             motion: None,
         }
+    }
+}
+
+/// How much of the features a pipeline wants. Descriptors without the map come from the store alone, which a `fresh` run
+/// does not ask.
+pub(super) fn wanted(pipeline: &Pipeline, fresh: bool) -> Wanted {
+    let adapters = pipeline.adapters.iter();
+    let by_adapters = adapters.map(|a| super::wanted(&a.requirements())).max();
+    let wanted = by_adapters.unwrap_or(Wanted::Pooled);
+    match pipeline.aligner.capabilities().features {
+        FeatureNeed::Map => Wanted::Map,
+        _ if wanted == Wanted::Descriptors && (fresh || !pipeline.features.keep) => Wanted::Map,
+        _ => wanted,
     }
 }
 
