@@ -7,6 +7,7 @@ mod data;
 mod pipeline;
 mod resume;
 mod semantics;
+mod slurm;
 
 use std::path::{Path, PathBuf};
 

@@ -78,7 +78,6 @@ fn write(results: &Results) -> Result<Vec<u8>, ParquetError> {
         numbers(&mut group, results, measure)?;
     }
     group.close()?;
-    file.finish()?;
     file.into_inner()
 }
 
