@@ -1,6 +1,9 @@
 //! What a JSON schema has against a value, in our words.
 
-use jsonschema::ValidationError;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jsonschema::{ValidationError, Validator};
 use jsonschema::error::{TypeKind, ValidationErrorKind as Why};
 use serde_json::Value;
 
@@ -34,7 +37,7 @@ impl Complaint {
 
 /// Everything that `schema` has against `value`; an error when the schema itself is broken.
 pub(crate) fn complaints(schema: &Value, value: &Value) -> Result<Vec<Complaint>, String> {
-    let validator = jsonschema::validator_for(schema).map_err(|e| e.to_string())?;
+    let validator = validator(schema)?;
     let mut translator = Translator {
         schema,
         value,
@@ -44,6 +47,19 @@ pub(crate) fn complaints(schema: &Value, value: &Value) -> Result<Vec<Complaint>
         translator.translate(&error);
     }
     Ok(translator.out)
+}
+
+/// Schemas are compiled once: a grid checks the same blocks thousands of times.
+fn validator(schema: &Value) -> Result<Arc<Validator>, String> {
+    static COMPILED: RwLock<BTreeMap<String, Arc<Validator>>> = RwLock::new(BTreeMap::new());
+    let key = schema.to_string();
+    let known = COMPILED.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let compiled = Arc::new(jsonschema::validator_for(schema).map_err(|e| e.to_string())?);
+    COMPILED.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&compiled));
+    Ok(compiled)
 }
 
 struct Translator<'a> {
