@@ -8,6 +8,7 @@ mod pipeline;
 mod resume;
 mod semantics;
 mod slurm;
+mod tune;
 
 use std::path::{Path, PathBuf};
 
