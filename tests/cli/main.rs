@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod data;
 mod pipeline;
+mod predict;
 mod resume;
 mod semantics;
 

@@ -34,6 +34,8 @@ struct Cli {
 enum Command {
     /// Train on seen classes, recognise unseen ones, adapt online, report.
     Run(command::run::Args),
+    /// Recognise your own sequences, from files or as they come, with the model of a finished run.
+    Predict(command::predict::Args),
     /// Compute and keep the features of a pipeline's encoder, for later runs and for other programs.
     Extract(command::extract::Args),
     /// Judge a pipeline without touching its data; lists every problem.
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
     if matches!(
         cli.command,
         Command::Run(_)
+            | Command::Predict(_)
             | Command::Extract(_)
             | Command::Conform(_)
             | Command::Embed(_)
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
     stop_on_signal(&cancel);
     let result = catch(|| match &cli.command {
         Command::Run(args) => command::run::run(args, &output, &cancel),
+        Command::Predict(args) => command::predict::run(args, &output, &cancel),
         Command::Extract(args) => command::extract::run(args, &output, &cancel),
         Command::Check(args) => command::check::run(args, &output),
         Command::List(args) => command::list::run(args, &output),
