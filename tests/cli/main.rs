@@ -5,6 +5,7 @@ mod bad_input;
 mod commands;
 mod data;
 mod pipeline;
+mod predict;
 mod resume;
 mod semantics;
 mod slurm;

@@ -42,6 +42,8 @@ enum Command {
     /// Does tasks of a sweep, for its launcher.
     #[command(hide = true)]
     Work(command::work::Args),
+    /// Recognise your own sequences, from files or as they come, with the model of a finished run.
+    Predict(command::predict::Args),
     /// Compute and keep the features of a pipeline's encoder, for later runs and for other programs.
     Extract(command::extract::Args),
     /// Judge a pipeline without touching its data; lists every problem.
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
     if matches!(
         cli.command,
         Command::Run(_)
+            | Command::Predict(_)
             | Command::Extract(_)
             | Command::Work(_)
             | Command::Conform(_)
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Ablate(args) => command::ablate::run(args, &output, &cancel),
         Command::Tune(args) => command::tune::run(args, &output, &cancel),
         Command::Work(args) => command::work::run(args, &output, &cancel),
+        Command::Predict(args) => command::predict::run(args, &output, &cancel),
         Command::Extract(args) => command::extract::run(args, &output, &cancel),
         Command::Check(args) => command::check::run(args, &output),
         Command::List(args) => command::list::run(args, &output),

@@ -261,6 +261,35 @@ fn fill(
     Ok((valid, present))
 }
 
+/// One preprocessed sequence, of whose frames `valid` carry data, as a batch on a device.
+///
+/// # Errors
+/// [`Error::Shape`] when it has not the joints of the layout.
+pub fn batch_of(
+    sequence: &Sequence,
+    valid: usize,
+    layout: &Arc<SkeletonLayout>,
+    device: Device,
+) -> Result<SkeletonBatch> {
+    let Sequence { frames, persons, .. } = *sequence;
+    let size = [1, 3, frames, layout.len(), persons].map(|n| n as i64);
+    let mut joints = Tensor::empty(size, (Kind::Float, Device::Cpu));
+    if joints.numel() != sequence.joints.len() || sequence.joints.is_empty() {
+        return Err(Error::Shape {
+            what: "joints of a sequence".into(),
+            got: vec![sequence.joints.len() as i64],
+            want: format!("{size:?} numbers"),
+        });
+    }
+    let present = transpose(sequence, layout.len(), host::slice_mut(&mut joints));
+    Ok(SkeletonBatch {
+        joints: joints.to_device(device),
+        frames: Tensor::from_slice(&[valid as i64]).to_device(device),
+        present,
+        layout: Arc::clone(layout),
+    })
+}
+
 /// Writes `[T, M, V, 3]` as `[3, T, V, M]`; tells which persons have a joint that is not zero.
 fn transpose(sequence: &Sequence, joints: usize, out: &mut [f32]) -> Vec<bool> {
     let Sequence { frames, persons, .. } = *sequence;

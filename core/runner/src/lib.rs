@@ -11,6 +11,7 @@ pub mod matrix;
 pub mod metrics;
 mod parity;
 pub mod perf;
+pub mod predict;
 pub mod report;
 mod run;
 mod rundir;

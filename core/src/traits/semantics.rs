@@ -16,6 +16,11 @@ pub trait SemanticProvider: Send {
     /// When a class has no description, naming it.
     fn anchors(&mut self, classes: &ClassList) -> Result<SemanticAnchors>;
 
+    /// [`TextEncoder::fingerprint`] of what turns its texts into vectors, from providers that can encode new texts.
+    fn text_encoder(&self) -> Option<String> {
+        None
+    }
+
     /// The text encoder with a prompt whose context can be tuned, for providers whose options say `prompts`.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! A file of descriptions: JSON, class name to texts.
+//! A file of descriptions: JSON or YAML (`.yaml`, `.yml`), class name to texts.
 //!
 //! ```json
 //! {"walk": {"index": 0,
@@ -9,15 +9,45 @@
 //!
 //! A text's granularity is its key. `index` is checked against the class's number where it is given; `concept` and
 //! `comment` are for people. Any other key is a text, a group of texts, or a list, whose texts are `key_1`, `key_2` and
-//! so on. A `noun` of `null` says that the class's name has none. A key beside the classes that begins with `$` holds
+//! so on. A class may also be a text alone, which is its `global` one. A `noun` of `null` says that the class's name has none. A key beside the classes that begins with `$` holds
 //! an object of notes, such as where the file comes from.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use szar_core::{ClassId, Error, Granularity, Result};
 
 use crate::semantics::json::Pairs;
+use crate::semantics::speech::of_the_name;
+
+/// What is said of a class: its fields, or one text.
+struct Fields(Pairs<Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of texts, or a text")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Fields, E> {
+                let global = Granularity::GLOBAL.as_str().to_owned();
+                Ok(Fields(Pairs(vec![(global, text.into())])))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Fields, A::Error> {
+                Pairs::deserialize(MapAccessDeserializer::new(map)).map(Fields)
+            }
+        }
+        deserializer.deserialize_any(Read)
+    }
+}
 
 /// The texts of one class.
 #[derive(Clone, Debug)]
@@ -48,16 +78,46 @@ impl DescriptionFile {
     /// When it cannot be read, isn't JSON (with line and column), or an entry isn't as the module says.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::read(path, e))?;
-        let classes: Pairs<Pairs<Value>> =
-            serde_json::from_str(&text).map_err(|e| Error::format(path, None, e.to_string()))?;
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        let classes: Pairs<Fields> = if ending == "yaml" || ending == "yml" {
+            serde_yaml::from_str(&text).map_err(|e| Error::format(path, None, e.to_string()))?
+        } else {
+            serde_json::from_str(&text).map_err(|e| Error::format(path, None, e.to_string()))?
+        };
         let classes = classes.0.into_iter().filter(|(name, _)| !name.starts_with('$'));
         let entries = classes.map(|(name, fields)| {
-            entry(&name, fields.0).map_err(|why| Error::format(path, format!("class `{name}`"), why))
+            entry(&name, fields.0.0).map_err(|why| Error::format(path, format!("class `{name}`"), why))
         });
         Ok(Self {
             path: path.to_owned(),
             entries: entries.collect::<Result<Vec<_>>>()?,
         })
+    }
+
+    /// The same texts under names alone, for classes that have no number in a dataset.
+    #[must_use]
+    pub fn without_numbers(mut self) -> Self {
+        self.entries.iter_mut().for_each(|entry| entry.index = None);
+        self
+    }
+
+    /// The same, with a class's `global` text in place of each of `wanted` that it lacks; verbs and nouns are left alone.
+    #[must_use]
+    pub fn filled(mut self, wanted: &[Granularity]) -> Self {
+        for entry in &mut self.entries {
+            let of = |g: &Granularity| entry.texts.iter().find(|(own, _)| own == g);
+            let Some((_, global)) = of(&Granularity::GLOBAL) else {
+                continue;
+            };
+            let lacking = |g: &&Granularity| of(g).is_none() && !of_the_name(g) && **g != Granularity::LABEL;
+            let more: Vec<_> = wanted
+                .iter()
+                .filter(lacking)
+                .map(|g| (g.clone(), global.clone()))
+                .collect();
+            entry.texts.extend(more);
+        }
+        self
     }
 
     /// The file.

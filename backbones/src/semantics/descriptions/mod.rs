@@ -20,6 +20,7 @@ use tch::{Device, Tensor};
 
 use super::speech::{NO_NOUN, PartsOfSpeech, of_the_name};
 use super::vectors::{Cache, Shipped};
+pub use file::DescriptionFile;
 pub use prompt::{Prompt, Templates};
 pub use texts::Texts;
 
@@ -150,7 +151,30 @@ impl SemanticsConfig for DescriptionsConfig {
     }
 
     fn build(&self, ctx: &BuildContext) -> Result<Box<dyn SemanticProvider>> {
-        let texts = Texts::open(self)?;
+        self.build_on(self.described()?, ctx)
+    }
+}
+
+impl DescriptionsConfig {
+    /// The descriptions that `file` names, if it names any.
+    ///
+    /// # Errors
+    /// As [`DescriptionFile::load`].
+    pub fn described(&self) -> Result<Option<DescriptionFile>> {
+        let file = Some(&self.file).filter(|path| !path.is_empty());
+        file.map(|path| DescriptionFile::load(path.as_ref())).transpose()
+    }
+
+    /// The provider on these descriptions, whatever `file` says.
+    ///
+    /// # Errors
+    /// When a file or a model is missing or wrong.
+    pub fn build_on(
+        &self,
+        file: Option<DescriptionFile>,
+        ctx: &BuildContext,
+    ) -> Result<Box<dyn SemanticProvider>> {
+        let texts = Texts::on(self, file)?;
         let shipped = self
             .embeddings
             .as_ref()
@@ -270,6 +294,11 @@ impl SemanticProvider for Descriptions {
             self.granularities.clone(),
             classes.clone(),
         )
+    }
+
+    fn text_encoder(&self) -> Option<String> {
+        let shipped = self.shipped.as_ref().map(|s| s.encoder().to_owned());
+        shipped.or_else(|| Some(self.encoder.as_ref().ok()?.fingerprint()))
     }
 
     fn prompt_tower(&mut self, classes: &ClassList) -> Result<Option<Box<dyn PromptTower>>> {

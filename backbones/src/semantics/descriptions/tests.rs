@@ -241,6 +241,56 @@ fn classes_are_found_by_name_and_checked_by_number() {
 }
 
 #[test]
+fn a_file_may_be_yaml_and_a_class_a_text_alone() {
+    let bench = Bench::new();
+    let path = bench.at("own.yaml");
+    let read = |text: &str| {
+        fs::write(&path, text).unwrap();
+        DescriptionFile::load(&path).map_err(|e| e.to_string())
+    };
+    let file = read("walk: a walk\nwave: {index: 9, global: waves, head: the head, noun: null}\n").unwrap();
+    let texts = |file: &DescriptionFile| -> Vec<String> {
+        let text = |(class, g, text): (&str, &Granularity, &str)| format!("{class} {g} {text}");
+        file.texts().map(text).collect()
+    };
+    let said = [
+        "walk global a walk",
+        "wave global waves",
+        "wave head the head",
+        "wave noun ",
+    ];
+    assert_eq!(texts(&file), said);
+    assert!(file.class(ClassId(4), "wave").is_err());
+    let file = file.without_numbers();
+    assert!(file.class(ClassId(4), "wave").is_ok());
+    let wanted = [
+        Granularity::HEAD,
+        Granularity::NOUN,
+        Granularity::LABEL,
+        Granularity::GLOBAL,
+    ];
+    let filled = [
+        "walk global a walk",
+        "walk head a walk",
+        "wave global waves",
+        "wave head the head",
+        "wave noun ",
+    ];
+    assert_eq!(texts(&file.filled(&wanted)), filled);
+    let error = read("walk: a\nwave: b\nwalk: c\n").unwrap_err();
+    assert!(
+        error.contains("own.yaml") && error.contains("`walk` is given twice"),
+        "{error}"
+    );
+    assert!(
+        read("walk: 3\n")
+            .unwrap_err()
+            .contains("an object of texts, or a text")
+    );
+    assert!(read("walk: [").unwrap_err().contains("own.yaml"));
+}
+
+#[test]
 fn what_is_wrong_in_a_file_is_named() {
     let bench = Bench::new();
     let error = bench.refused_file(&TWO.replace("\"legs\": \"a\"", "\"leg\": \"a\""));

@@ -35,7 +35,14 @@ impl Texts {
     /// # Errors
     /// When a file cannot be read or is not as it should be.
     pub fn open(config: &DescriptionsConfig) -> Result<Self> {
-        let file = Some(&config.file).filter(|path| !path.is_empty());
+        Self::on(config, config.described()?)
+    }
+
+    /// As [`Self::open`], with these descriptions in place of those of the options' `file`.
+    ///
+    /// # Errors
+    /// When another file cannot be read or is not as it should be.
+    pub fn on(config: &DescriptionsConfig, file: Option<DescriptionFile>) -> Result<Self> {
         let words = config.granularities.iter().any(of_the_name);
         let speech = match config.parts_of_speech.as_ref().filter(|_| words) {
             None => None,
@@ -48,9 +55,7 @@ impl Texts {
                 prompt: config.prompt,
                 own: config.templates.clone(),
             },
-            file: file
-                .map(|path| DescriptionFile::load(path.as_ref()))
-                .transpose()?,
+            file,
             speech,
             no_noun: config.no_noun.clone(),
         })

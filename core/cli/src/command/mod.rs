@@ -11,6 +11,7 @@ pub mod extract;
 pub mod list;
 pub mod matrix;
 pub mod plugin;
+pub mod predict;
 pub mod run;
 pub mod semantics;
 pub mod table;

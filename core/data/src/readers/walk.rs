@@ -15,14 +15,19 @@ pub(crate) struct Found {
     pub(crate) path: PathBuf,
 }
 
-/// All files below `root` with one of the endings (`bvh`, in any case), by name; hidden ones are left out.
+/// All files below `root` with one of the endings (`bvh`, in any case), by name; hidden ones are left out. A root that is
+/// itself such a file is the only one.
 ///
 /// # Errors
 /// When a folder cannot be read, nothing is found (`what` says what was looked for) or two files differ only in
 /// their ending.
 pub(crate) fn files(root: &Path, endings: &[&str], what: &str) -> Result<Vec<Found>> {
     let mut found = Vec::new();
-    descend(root, "", endings, 0, &mut found)?;
+    if root.is_file() {
+        found.extend(named(root, "", endings));
+    } else {
+        descend(root, "", endings, 0, &mut found)?;
+    }
     found.sort_by_cached_key(|f| natural(&f.name));
     if found.is_empty() {
         return Err(Error::format(root, None, format!("holds no {what}")));
@@ -54,15 +59,22 @@ fn descend(folder: &Path, above: &str, endings: &[&str], depth: usize, found: &m
             }
             continue;
         }
-        let Some((stem, ending)) = name.rsplit_once('.') else {
-            continue;
-        };
-        if endings.iter().any(|e| e.eq_ignore_ascii_case(ending)) {
-            let name = format!("{above}{stem}");
-            found.push(Found { name, path });
-        }
+        found.extend(named(&path, above, endings));
     }
     Ok(())
+}
+
+/// The file, if it has one of the endings.
+fn named(path: &Path, above: &str, endings: &[&str]) -> Option<Found> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (stem, ending) = name.rsplit_once('.')?;
+    endings
+        .iter()
+        .any(|e| e.eq_ignore_ascii_case(ending))
+        .then(|| Found {
+            name: format!("{above}{stem}"),
+            path: path.to_owned(),
+        })
 }
 
 /// A key that puts `2` before `10`: numbers compare by their value, the rest as text.
@@ -106,6 +118,9 @@ mod tests {
         let found = files(dir.path(), &["txt"], "text").unwrap();
         let names: Vec<_> = found.iter().map(|f| f.name.as_str()).collect();
         assert_eq!(names, ["a", "b/2", "b/10"]);
+        let one = files(&dir.path().join("b/10.txt"), &["txt"], "text").unwrap();
+        assert_eq!((one.len(), one[0].name.as_str()), (1, "10"));
+        assert!(files(&dir.path().join("b/c.md"), &["txt"], "text").is_err());
         let none = files(dir.path(), &["bvh"], "motion files `*.bvh`").unwrap_err();
         assert!(none.to_string().ends_with("holds no motion files `*.bvh`"));
     }

@@ -18,6 +18,7 @@ pub use gzsl::gzsl;
 #[cfg(test)]
 pub use gzsl::{judge, play};
 pub use saved::Saves;
+pub(crate) use stream::synchronise;
 pub use stream::{Clock, Played, Setting, Streaming};
 pub use zsl::zsl;
 

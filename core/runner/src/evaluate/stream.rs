@@ -209,7 +209,7 @@ impl Track<'_> {
 }
 
 /// Waits for an accelerator, so that its time is counted where it is spent.
-pub(super) fn synchronise(device: Device) {
+pub(crate) fn synchronise(device: Device) {
     if let Device::Cuda(index) = device {
         tch::Cuda::synchronize(index as i64);
     }

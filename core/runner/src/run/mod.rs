@@ -13,14 +13,15 @@ use std::time::{Duration, Instant};
 
 use szar_core::config::{Evaluation, Pipeline, Resolved};
 use szar_core::{
-    Aligner, BuildContext, Cancel, EncoderSpec, Error, Progress, Requirements, Result, Seed, SemanticAnchors,
-    SemanticProvider, SkeletonEncoder,
+    Aligner, BuildContext, Cancel, ClassList, EncoderSpec, Error, Progress, Requirements, Result, Seed,
+    SemanticAnchors, SemanticProvider, SkeletonEncoder,
 };
 
 use crate::data::Data;
 use crate::evaluate::stage;
 use crate::features::{Features, Wanted};
 use crate::perf::{Stage, Watch};
+use crate::predict::signature;
 use crate::report::{AlignerReport, EncoderReport, Report};
 use crate::rundir::RunDir;
 use crate::summary;
@@ -231,6 +232,7 @@ impl<'a> Session<'a> {
     fn run(&mut self, models: &mut Models) -> Result<(Report, Vec<crate::report::Prediction>)> {
         let started = Instant::now();
         let mut prepared = self.prepared(models)?;
+        self.signature(&prepared).save(&self.dir.path(signature::FILE))?;
         let needs = |wants: fn(&Requirements) -> bool| {
             let mut adapters = self.pipeline.adapters.iter();
             adapters.any(|a| wants(&a.requirements()))
@@ -322,6 +324,26 @@ impl<'a> Session<'a> {
             aligner,
             aligner_report,
         })
+    }
+
+    /// What the trained model takes, for those who ask it later.
+    fn signature(&self, prepared: &Prepared) -> signature::Signature {
+        let (data, features) = (&prepared.data, &prepared.features);
+        let named = |list: &ClassList| list.iter().map(|(id, name)| (id, name.to_owned())).collect();
+        signature::Signature {
+            layout: (*data.dataset.info().layout).clone(),
+            frames: self.pipeline.preprocess.frames(),
+            persons: data.store.persons() as i64,
+            seen: named(data.split.seen()),
+            unseen: named(data.split.unseen()),
+            features: spec(features),
+            descriptors: features.map.is_pooled() && features.map.descriptors.is_some(),
+            texts: signature::Texts {
+                granularities: prepared.anchors.granularities.clone(),
+                width: prepared.anchors.width(),
+                encoder: prepared.semantics.text_encoder(),
+            },
+        }
     }
 
     fn read(&mut self) -> Result<Data> {
