@@ -7,6 +7,7 @@ mod command;
 mod output;
 mod threads;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -69,6 +70,9 @@ enum Command {
     Plugin(command::plugin::Args),
     /// What is installed here, and what is wrong.
     Doctor(command::doctor::Args),
+    /// Writes the reference pages of the book, and the schema of pipelines for editors.
+    #[command(hide = true)]
+    Docs(command::docs::Args),
 }
 
 /// Runs the program with the arguments of the process.
@@ -113,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Data(args) => command::data::run(args, &output, &cancel),
         Command::Plugin(args) => command::plugin::run(args, &output),
         Command::Doctor(args) => command::doctor::run(args, &output),
+        Command::Docs(args) => command::docs::run(args, &output),
     });
     let code = match result {
         Ok(code) => code,
@@ -124,6 +129,17 @@ pub fn main() -> ExitCode {
     };
     szar_plugin_host::end_plainly();
     code
+}
+
+/// Would the program understand these arguments? The first is its own name.
+///
+/// # Errors
+/// What it would say of them.
+pub fn parses<T: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = T>) -> Result<(), String> {
+    match Cli::try_parse_from(arguments) {
+        Err(error) if error.use_stderr() => Err(error.to_string()),
+        _ => Ok(()),
+    }
 }
 
 /// The first signal asks to stop at the next safe place, the second stops at once.

@@ -265,7 +265,8 @@ fn with_owner(message: &str, owner: &str) -> String {
     }
 }
 
-fn article(kind: ComponentKind) -> &'static str {
+/// The article before the word for the kind.
+pub(crate) fn article(kind: ComponentKind) -> &'static str {
     match kind {
         ComponentKind::Encoder
         | ComponentKind::Aligner

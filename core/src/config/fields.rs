@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::schema::{component_kind, resolve};
+use super::blocks::article;
+use super::pipeline::Plain;
+use super::schema::{component_kind, pipeline_schema, resolve};
 use super::tree::below;
 use super::words::type_words;
 use crate::registry::ComponentInfo;
@@ -10,24 +12,37 @@ use crate::registry::ComponentInfo;
 /// One field of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldDoc {
-    /// Path inside the block, `split.name`.
+    /// Path inside the block, `split.name`; `[]` stands for the items of a list, `NAME` for a name of the user's.
     pub name: String,
     /// What it takes: `a number`, `a list of texts`.
     pub type_words: String,
-    /// The default as one writes it in YAML; empty when the field must be given.
+    /// The default as one writes it in YAML; empty where there is none to show.
     pub default: String,
+    /// It must be given.
+    pub required: bool,
     /// Its documentation.
     pub doc: String,
     /// The words it knows, when it is a choice or a list of choices.
     pub words: Vec<String>,
+    /// What each of the words means, in their order; empty where nothing is said of one.
+    pub meanings: Vec<String>,
 }
 
 /// The fields of a component, in the order of their declaration; those of a nested structure follow as `a.b`.
 pub fn fields(info: &ComponentInfo) -> Vec<FieldDoc> {
-    let (schema, defaults) = (info.schema(), info.defaults());
+    fields_of(&info.schema(), Some(&info.defaults()))
+}
+
+/// The top-level fields of a pipeline, and those below the ones that hold no component.
+pub fn pipeline_fields() -> Vec<FieldDoc> {
+    let defaults = serde_json::to_value(Plain::default()).unwrap_or_default();
+    fields_of(&pipeline_schema(), Some(&defaults))
+}
+
+/// The fields that a schema describes, in its order.
+pub fn fields_of(schema: &Value, defaults: Option<&Value>) -> Vec<FieldDoc> {
     let mut list = Vec::new();
-    let walk = Walk { root: &schema };
-    walk.fields(&schema, Some(&defaults), "", 0, &mut list);
+    Walk { root: schema }.fields(schema, defaults, "", 0, &mut list);
     list
 }
 
@@ -59,11 +74,19 @@ impl Walk<'_> {
             if list.iter().any(|field| field.name == name) {
                 continue;
             }
+            let (words, meanings) = self.all_words(property).into_iter().unzip();
             list.push(FieldDoc {
                 type_words: self.type_of(property, level),
-                default: default.map(short).unwrap_or_default(),
+                default: default
+                    .or_else(|| property.get("default"))
+                    .map(short)
+                    .unwrap_or_default(),
+                required: schema["required"]
+                    .as_array()
+                    .is_some_and(|r| r.iter().any(|k| k == key)),
                 doc: self.doc(property),
-                words: self.all_words(property),
+                words,
+                meanings,
                 name: name.clone(),
             });
             if component_kind(property).is_none() {
@@ -88,11 +111,34 @@ impl Walk<'_> {
                 name: below(path, &tag),
                 type_words: "a word".into(),
                 default: defaults.and_then(|d| d.get(&tag)).map(short).unwrap_or_default(),
+                required: false,
                 doc: "Chooses the form; the other fields depend on it.".into(),
+                meanings: vec![String::new(); words.len()],
                 words,
             });
         }
         self.fields(target, defaults, path, level + 1, list);
+        self.members(target, path, level + 1, list);
+    }
+
+    /// The fields of structures that stand in a list, or under names of the user's.
+    fn members(&self, schema: &Value, path: &str, level: usize, list: &mut Vec<FieldDoc>) {
+        if level > DEPTH {
+            return;
+        }
+        let places = [
+            ("items", format!("{path}[]")),
+            ("additionalProperties", below(path, "NAME")),
+        ];
+        for (word, path) in places {
+            let member = &schema[word];
+            if member.is_object() && component_kind(member).is_none() {
+                self.inside(member, None, &path, level, list);
+            }
+        }
+        self.forms(schema, |form| {
+            self.members(resolve(self.root, form), path, level + 1, list)
+        });
     }
 
     fn forms<'v>(&self, schema: &'v Value, mut each: impl FnMut(&'v Value)) {
@@ -123,14 +169,11 @@ impl Walk<'_> {
     fn doc(&self, property: &Value) -> String {
         let own = property["description"].as_str();
         let text = own.or_else(|| resolve(self.root, property)["description"].as_str());
-        text.unwrap_or_default()
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
+        text.map(one_line).unwrap_or_default()
     }
 
-    /// The words of a choice, or of the choices in a list.
-    fn all_words(&self, property: &Value) -> Vec<String> {
+    /// The words of a choice, or of the choices in a list, with what they mean.
+    fn all_words(&self, property: &Value) -> Vec<(String, String)> {
         let words = self.words(property);
         match resolve(self.root, property).get("items") {
             Some(items) if words.is_empty() => self.words(items),
@@ -138,14 +181,13 @@ impl Walk<'_> {
         }
     }
 
-    fn words(&self, property: &Value) -> Vec<String> {
+    fn words(&self, property: &Value) -> Vec<(String, String)> {
         let schema = resolve(self.root, property);
-        let listed = schema["enum"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .chain(schema.get("const"));
-        let mut words: Vec<_> = listed.filter_map(|w| w.as_str().map(str::to_owned)).collect();
+        let listed = schema["enum"].as_array().into_iter().flatten();
+        let listed = listed.filter_map(|w| Some((w.as_str()?.to_owned(), String::new())));
+        let meaning = schema["description"].as_str().map(one_line).unwrap_or_default();
+        let one = schema["const"].as_str().map(|w| (w.to_owned(), meaning));
+        let mut words: Vec<_> = listed.chain(one).collect();
         self.forms(schema, |form| words.extend(self.words(form)));
         words
     }
@@ -153,7 +195,7 @@ impl Walk<'_> {
     fn type_of(&self, property: &Value, level: usize) -> String {
         let schema = resolve(self.root, property);
         if let Some(kind) = component_kind(property).or_else(|| component_kind(schema)) {
-            return format!("a {kind}: a block with `type`");
+            return format!("{} {kind}: a block with `type`", article(kind));
         }
         if schema["format"] == "path" {
             return "a path".into();
@@ -191,6 +233,10 @@ impl Walk<'_> {
             _ => type_words(json_type).to_owned(),
         }
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A value as one writes it on one line of YAML.

@@ -34,7 +34,8 @@ mod yaml;
 
 pub use check::{Composition, check};
 pub use document::{Document, Layer};
-pub use fields::{FieldDoc, fields};
+pub use fields::{FieldDoc, fields, fields_of, pipeline_fields};
 pub use pipeline::{Evaluation, FeatureStorage, Pipeline, StoredPrecision, Stream, StreamOrder, Validation};
 pub use resolve::{dataset, load, load_over, load_str, plugins};
 pub use resolved::Resolved;
+pub use schema::pipeline_schema;

@@ -105,8 +105,19 @@ pub(crate) fn component(kind: ComponentKind, block: &Node) -> Option<&'static Co
     registry::find(kind, block.field("type")?.text()?).ok()
 }
 
-/// Schema of the whole file, its components as bare blocks.
-pub(crate) fn pipeline_schema() -> Value {
+/// What the fields hold that hold components.
+const ABOUT: [(&str, &str); 7] = [
+    ("dataset", "Where skeletons come from."),
+    ("preprocess", "From raw sequences to the encoder's input. Default: `standard`."),
+    ("encoder", "From skeletons to features."),
+    ("semantics", "From class names to anchors."),
+    ("aligner", "Scores features against anchors."),
+    ("gate", "Decides between seen and unseen, for `gzsl`. Default: none."),
+    ("adapters", "Applied one after the other, each on the scores of the one before. Default: none."),
+];
+
+/// Schema of the whole file, its components as bare blocks that name their kind in `x-component`.
+pub fn pipeline_schema() -> Value {
     let mut schema = schema_of::<Plain>();
     let block = |kind: ComponentKind| json!({ "type": "object", "x-component": kind.as_str() });
     for (key, kind) in BLOCKS {
@@ -114,6 +125,9 @@ pub(crate) fn pipeline_schema() -> Value {
     }
     let adapter = block(ComponentKind::Adapter);
     schema["properties"]["adapters"] = json!({ "type": "array", "items": adapter });
+    for (key, about) in ABOUT {
+        schema["properties"][key]["description"] = about.into();
+    }
     schema["required"] = json!(["dataset", "encoder", "semantics", "aligner"]);
     schema
 }

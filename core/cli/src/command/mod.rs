@@ -5,6 +5,7 @@ pub mod check;
 pub mod conform;
 pub mod data;
 pub mod describe;
+pub mod docs;
 pub mod doctor;
 pub mod embed;
 pub mod extract;

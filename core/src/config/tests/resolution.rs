@@ -334,3 +334,32 @@ fn the_fields_of_a_component_are_listed_for_its_reference_page() {
             .any(|f| f.name == "split.file" && f.type_words == "a path")
     );
 }
+
+#[test]
+fn fields_in_lists_and_under_names_of_the_users_are_listed_too() {
+    let schema = serde_json::json!({
+        "required": ["space"],
+        "properties": {
+            "space": {"type": "object", "additionalProperties": {"$ref": "#/$defs/Range"}},
+            "pages": {"type": "array", "items": {"properties": {"title": {"type": "string", "default": "none"}}}},
+            "scale": {"oneOf": [{"const": "linear", "description": "Equal\ndifferences."}, {"const": "log"}]},
+        },
+        "$defs": {"Range": {"required": ["from"], "properties": {"from": {"type": "number"}}}},
+    });
+    let list = crate::config::fields_of(&schema, None);
+    let names: Vec<_> = list.iter().map(|f| (f.name.as_str(), f.required, f.default.as_str())).collect();
+    let expected = [
+        ("space", true, ""),
+        ("space.NAME.from", true, ""),
+        ("pages", false, ""),
+        ("pages[].title", false, "none"),
+        ("scale", false, ""),
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(list[4].meanings, ["Equal differences.", ""]);
+    let pipeline = crate::config::pipeline_fields();
+    let field = |name: &str| pipeline.iter().find(|f| f.name == name).unwrap();
+    assert_eq!((field("seed").default.as_str(), field("seed").required), ("5", false));
+    assert_eq!(field("stream.batch").default, "64");
+    assert!(field("encoder").required && field("encoder").type_words.starts_with("an encoder: "));
+}
