@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod data;
+mod features;
 mod pipeline;
 mod resume;
 mod semantics;

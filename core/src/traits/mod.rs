@@ -9,6 +9,7 @@ mod aligner;
 mod augmentation;
 mod dataset;
 mod encoder;
+mod features;
 mod gate;
 mod preprocessor;
 mod semantics;
@@ -18,6 +19,7 @@ pub use aligner::{Affine, Aligner, AlignerConfig, Embedding, Linear, OracleLabel
 pub use augmentation::{Augmentation, AugmentationConfig};
 pub use dataset::{Dataset, DatasetConfig, DatasetInfo, SampleInfo, SampleRole, Sequence};
 pub use encoder::{EncoderConfig, Encoding, SeenSkeletons, SkeletonEncoder};
+pub use features::{FeatureForm, RecordedFeatures};
 pub use gate::{GateConfig, GateEvidence, GzslGate, OpenEvidence, PseudoUnseen};
 pub use preprocessor::PreprocessorConfig;
 pub use semantics::{PromptTower, SemanticProvider, SemanticsConfig, TextEncoder, TextEncoderConfig};
