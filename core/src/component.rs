@@ -117,6 +117,8 @@ pub struct Capabilities {
     pub oracle_labels: bool,
     /// Its training looks at the skeletons and the encoder again, through [`crate::FitContext::motion`].
     pub skeletons: bool,
+    /// It cannot be trained where there are only features, with the reason (which option asks for skeletons).
+    pub needs_skeletons: Option<String>,
 }
 
 /// What an adapter cannot do without.

@@ -34,10 +34,11 @@ pub use registry::{ComponentInfo, ComponentKind};
 pub use seed::Seed;
 pub use traits::{
     AdapterConfig, Affine, Aligner, AlignerConfig, Augmentation, AugmentationConfig, Dataset, DatasetConfig,
-    DatasetInfo, Embedding, EncoderConfig, Encoding, GateConfig, GateEvidence, GzslGate, Held, Launcher, LauncherConfig, Linear,
-    Observation, OpenEvidence, OracleLabels, Outcome, PreprocessorConfig, PromptTower, PseudoUnseen, SampleInfo,
-    SampleRef, SampleRole, SeenMotion, SeenSkeletons, SemanticProvider, SemanticsConfig, Sequence,
-    SkeletonEncoder, Skeletons, Sweep, SweepTask, Task, TestTimeAdapter, TextEncoder, TextEncoderConfig, Tokens, Watch,
+    DatasetInfo, Embedding, EncoderConfig, Encoding, FeatureForm, GateConfig, GateEvidence, GzslGate, Held,
+    Launcher, LauncherConfig, Linear, Observation, OpenEvidence, OracleLabels, Outcome, PreprocessorConfig,
+    PromptTower, PseudoUnseen, RecordedFeatures, SampleInfo, SampleRef, SampleRole, SeenMotion, SeenSkeletons,
+    SemanticProvider, SemanticsConfig, Sequence, SkeletonEncoder, Skeletons, Sweep, SweepTask, Task,
+    TestTimeAdapter, TextEncoder, TextEncoderConfig, Tokens, Watch,
 };
 pub use types::{
     ClassId, ClassList, ClassSplit, Column, FeatureMap, FilePath, Granularity, Part, Scores, SeenFeatures,

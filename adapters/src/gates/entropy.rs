@@ -112,6 +112,11 @@ impl GateConfig for EntropyGateConfig {
         self.source == Source::Encoder || self.classify == Classifier::Encoder
     }
 
+    fn fits_on_encoder_logits(&self) -> bool {
+        let counted = self.choose == Choice::HarmonicMean && self.classify == Classifier::Encoder;
+        self.threshold.is_none() && (self.source == Source::Encoder || counted)
+    }
+
     fn needs_validation(&self) -> bool {
         self.threshold.is_none()
     }
@@ -362,6 +367,16 @@ mod tests {
             ..Default::default()
         };
         assert!(!only_aligner.needs_encoder_logits());
+        let fits = |source, threshold| {
+            EntropyGateConfig {
+                source,
+                threshold,
+                ..Default::default()
+            }
+            .fits_on_encoder_logits()
+        };
+        // Who names the class is asked for test samples alone.
+        assert!(fits(Source::Encoder, None) && !fits(Source::Encoder, Some(1.0)) && !fits(Source::Aligner, None));
         assert!(
             EntropyGateConfig {
                 source: Source::Aligner,

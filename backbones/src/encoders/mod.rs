@@ -8,6 +8,7 @@ pub mod gcn;
 pub mod layers;
 pub mod msg3d;
 pub mod posec3d;
+pub mod recorded;
 pub mod shift_gcn;
 pub mod st_gcn;
 pub mod torchscript;

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use serde_json::Value;
 use szar_core::checkpoint::NamedTensors;
 use szar_core::conform::{Case, Driver};
-use szar_core::{Error, PreprocessorConfig, Result, Sequence, SkeletonLayout, host};
+use szar_core::descriptors::{self, TemporalSplit};
+use szar_core::{
+    Error, FeatureMap, Granularity, PreprocessorConfig, Result, Sequence, SkeletonLayout, host, shape,
+};
 use tch::Tensor;
 
 use crate::layouts;
 use crate::preprocess::{AgcnConfig, CtrgcnConfig, ctrgcn, resize, turn};
+use crate::readers::features::{is_zero, purls::unit_nodes};
 use crate::readers::ntu::actors::{Denoising, Tracks};
 use crate::readers::ntu::bodies::by_energy;
 use crate::readers::ntu::parse::{Raw, parse};
@@ -18,6 +22,7 @@ use crate::readers::ntu::parse::{Raw, parse};
 inventory::submit! { Driver { kind: "preprocess", component: "ntu-agcn", run: agcn } }
 inventory::submit! { Driver { kind: "preprocess", component: "ntu-ctr-gcn", run: ctr_gcn } }
 inventory::submit! { Driver { kind: "preprocess", component: "crop-resize", run: crop_resize } }
+inventory::submit! { Driver { kind: "preprocess", component: "purls-features", run: purls_features } }
 
 /// The recordings of a case by name.
 fn recordings(case: &Case) -> Result<BTreeMap<String, Raw>> {
@@ -138,6 +143,34 @@ fn crop_resize(case: &Case) -> Result<Option<NamedTensors>> {
     Ok(Some(out))
 }
 
+fn purls_features(case: &Case) -> Result<Option<NamedTensors>> {
+    let maps = case.input("features")?;
+    let size = shape::sizes("features", &maps, [None, None, None, None])?;
+    let host = host::HostF32::new(&maps);
+    let samples = host
+        .as_slice()
+        .chunks_exact(size[1..].iter().product::<i64>().max(1) as usize);
+    let zero = samples.map(|sample| is_zero(bytemuck::cast_slice(sample), size_of::<f32>()));
+    let kept: Vec<usize> = zero
+        .enumerate()
+        .filter(|(_, zero)| !zero)
+        .map(|(row, _)| row)
+        .collect();
+    let kept = integers(kept);
+    let unit = unit_nodes(&maps.index_select(0, &kept));
+    let map = FeatureMap::new(unit.shallow_clone())?;
+    let layout = layouts::by_name("ntu25")?;
+    let texts = &Granularity::PURLS_ORDER;
+    let partition = descriptors::pool(&map, &layout, texts, TemporalSplit::Floor)?;
+    Ok(Some(NamedTensors::from([
+        ("normalised".into(), unit.shallow_clone()),
+        ("kept".into(), kept),
+        ("full".into(), unit.permute([0, 2, 3, 1]).contiguous()),
+        ("partition".into(), partition),
+        ("common".into(), map.pooled()),
+    ])))
+}
+
 /// Joints, bones, and how either moves, under the names of the cases.
 fn streams(joint: &Sequence, layout: &Arc<SkeletonLayout>, name: &str, out: &mut NamedTensors) {
     let bone = bones(joint, layout);
@@ -204,7 +237,7 @@ fn integers(values: impl IntoIterator<Item = usize>) -> Tensor {
 mod tests {
     #[test]
     fn goldens() {
-        for component in ["ntu-agcn", "ntu-ctr-gcn", "crop-resize"] {
+        for component in ["ntu-agcn", "ntu-ctr-gcn", "crop-resize", "purls-features"] {
             szar_core::conform::assert_goldens(&format!("preprocess/{component}"));
         }
     }

@@ -206,8 +206,11 @@ impl SkeletonStore {
 /// Sequences that are copied at once.
 const CHUNK: usize = 256;
 
-/// Zeros of this size, in memory or in a file.
-fn room(size: &[i64], spill: Option<&Spill>) -> Result<Tensor> {
+/// Zeros of this size, in memory or, where they are much, in a file.
+///
+/// # Errors
+/// When the file cannot be made or the disk has no room for it.
+pub fn room(size: &[i64], spill: Option<&Spill>) -> Result<Tensor> {
     let options = (Kind::Float, Device::Cpu);
     let count = size.iter().product::<i64>();
     let bytes = count as u64 * 4;

@@ -81,8 +81,8 @@ pub struct Data {
     pub split: ClassSplit,
     /// Uses of the samples.
     pub partition: Partition,
-    /// All used sequences, in the order of [`Partition::all`].
-    pub store: SkeletonStore,
+    /// All used sequences, in the order of [`Partition::all`]; `None` where the dataset brings features in their place.
+    pub store: Option<SkeletonStore>,
 }
 
 impl Data {
@@ -103,23 +103,46 @@ impl Data {
             pipeline.validation.fraction,
             Seed(pipeline.seed),
         )?;
-        let spill = Spill {
-            folder: cache_dir().join("sequences"),
-            above: IN_MEMORY,
+        let load = || {
+            SkeletonStore::load_within(
+                dataset.as_ref(),
+                pipeline.preprocess.as_ref(),
+                &partition.all(),
+                Some(&spill("sequences")),
+                progress,
+                cancel,
+            )
         };
-        let store = SkeletonStore::load_within(
-            dataset.as_ref(),
-            pipeline.preprocess.as_ref(),
-            &partition.all(),
-            Some(&spill),
-            progress,
-            cancel,
-        )?;
+        let store = dataset.features().is_none().then(load).transpose()?;
         Ok(Self {
             dataset,
             split,
             partition,
             store,
+        })
+    }
+
+    /// Samples that are used.
+    pub fn used(&self) -> usize {
+        self.rows(Part::UnseenTest).end
+    }
+
+    /// M, persons at most.
+    pub fn persons(&self) -> usize {
+        let info = self.dataset.info();
+        self.store.as_ref().map_or(info.persons, SkeletonStore::persons)
+    }
+
+    /// The sequences.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the dataset brings features in their place.
+    pub fn skeletons(&self) -> Result<&SkeletonStore> {
+        self.store.as_ref().ok_or_else(|| {
+            let name = &self.dataset.info().name;
+            Error::Input(format!(
+                "dataset `{name}` brings features in place of skeletons: there is nothing to encode"
+            ))
         })
     }
 
@@ -167,6 +190,14 @@ impl Data {
             }
         }
         self.class(p.unseen_test[at])
+    }
+}
+
+/// Where prepared data of this kind goes that is too much for the memory.
+pub(crate) fn spill(kind: &str) -> Spill {
+    Spill {
+        folder: cache_dir().join(kind),
+        above: IN_MEMORY,
     }
 }
 

@@ -122,14 +122,22 @@ fn all_built<T: for<'de> serde::Deserialize<'de>>(choices: &[Choice]) -> Result<
 }
 
 impl Matrix {
-    /// Judges every combination of what is registered, for sequences of the layout of this name and of this length.
+    /// Judges every combination of what is registered, for sequences of the layout of this name and of this length. Encoders
+    /// that pass on a dataset's features are not among them: their form is that dataset's.
     ///
     /// # Errors
     /// [`Error::Unknown`] for another layout; when the defaults of a component cannot be read back.
     pub fn of_registered(layout: &str, frames: i64) -> Result<Self> {
         let layout = szar_data::layouts::by_name(layout)?;
+        let mut encoders = Vec::new();
+        for choice in choices(ComponentKind::Encoder) {
+            let config: Box<dyn EncoderConfig> = built(&choice)?;
+            if !config.passes_on() {
+                encoders.push(choice);
+            }
+        }
         Self::of(
-            choices(ComponentKind::Encoder),
+            encoders,
             choices(ComponentKind::Aligner),
             choices(ComponentKind::Adapter),
             choices(ComponentKind::Gate),

@@ -4,6 +4,7 @@
 mod fit;
 mod labels;
 mod pickle;
+mod pickled;
 mod torch;
 mod weights;
 
@@ -19,6 +20,7 @@ use crate::{Error, Result};
 
 pub use fit::copy_into;
 pub use labels::read_labels;
+pub use pickled::{Node, Pickled, PickledArray};
 pub use weights::{Weights, read_weights, same_component};
 
 /// Tensors by name, in the order of their names.

@@ -109,6 +109,7 @@ impl Parts<'_> {
                 .collect(),
         };
         sound.texts(problems);
+        sound.source(problems);
         let spec = sound.encoder_spec();
         sound.features(spec.as_ref(), problems);
         let stream = self.plain.as_ref().map(|(plain, _)| plain.stream.clone());
@@ -177,8 +178,57 @@ impl Sound<'_> {
         }
     }
 
+    /// Skeletons go to an encoder of skeletons, features to one that passes them on; who asks for skeletons gets some.
+    fn source(&self, problems: &mut Problems) {
+        let Some(dataset) = self.dataset else { return };
+        let (from, features) = (dataset.typetag_name(), dataset.features().is_some());
+        if let Some(encoder) = self.encoder.filter(|e| e.passes_on() != features) {
+            let name = encoder.typetag_name();
+            let (message, hint) = if features {
+                (
+                    format!(
+                        "encoder `{name}` encodes skeletons, dataset `{from}` brings features in their place"
+                    ),
+                    "take an encoder that passes features on, such as `recorded`",
+                )
+            } else {
+                (
+                    format!(
+                        "encoder `{name}` passes on features that a dataset brings, dataset `{from}` brings skeletons"
+                    ),
+                    "take an encoder of skeletons, or a dataset of features",
+                )
+            };
+            problems.add_with_hint("encoder", message, hint);
+        }
+        if !features {
+            return;
+        }
+        let mut need = |place: &str, who: &str, name: &str, reason: &str| {
+            let why = format!(
+                "{who} `{name}` needs the skeletons ({reason}), dataset `{from}` brings features in their place"
+            );
+            problems.add(place, why);
+        };
+        if let Some((aligner, why)) = self
+            .aligner
+            .and_then(|a| Some((a, a.capabilities().needs_skeletons?)))
+        {
+            need("aligner", "aligner", aligner.typetag_name(), &why);
+        }
+        for (i, adapter) in self.adapters.iter().enumerate() {
+            if let Some((adapter, why)) = adapter.and_then(|a| Some((a, a.requirements().skeletons?))) {
+                need(&format!("adapters[{i}]"), "adapter", adapter.typetag_name(), &why);
+            }
+        }
+    }
+
     /// What the encoder will give, when the options alone tell.
     fn encoder_spec(&self) -> Option<EncoderSpec> {
+        let features = self.dataset?.features();
+        if features.is_some() || self.encoder?.passes_on() {
+            return features.map(|form| form.spec);
+        }
         let (layout, persons) = self.dataset?.layout()?;
         let input = InputSpec {
             layout,
@@ -299,10 +349,30 @@ impl Sound<'_> {
                 ),
             );
         }
+        let recorded = self.dataset.and_then(|d| d.features());
+        let retrained = self.gate.is_some_and(|gate| {
+            let held = gate.needs_pseudo_unseen();
+            held.is_some_and(|held| held.retrain_encoder)
+        });
+        let held_out = recorded.is_some_and(|form| form.held_out);
+        if let (Some(gate), Some(dataset)) = (self.gate, self.dataset)
+            && recorded.is_some_and(|form| form.spec.classifies)
+            && gate.fits_on_encoder_logits()
+            && !(retrained && held_out)
+        {
+            problems.add_with_hint(
+                "gate",
+                format!(
+                    "gate `{}` is fitted on the encoder's logits of samples that are not tested, dataset `{}` has logits of test samples alone",
+                    gate.typetag_name(),
+                    dataset.typetag_name()
+                ),
+                "let it judge by the aligner's scores, give its constants, or bring features with held-out classes for it",
+            );
+        }
         if let (Some(gate), Some(encoder)) = (self.gate, self.encoder)
-            && gate
-                .needs_pseudo_unseen()
-                .is_some_and(|held| held.retrain_encoder)
+            && retrained
+            && !held_out
             && !encoder.retrains()
         {
             problems.add_with_hint(

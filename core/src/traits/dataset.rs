@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::{FeatureForm, RecordedFeatures};
 use crate::component::{BuildContext, Mark};
 use crate::types::{ClassId, ClassList, ClassSplit, SkeletonLayout};
 use crate::{Problems, Result};
@@ -83,6 +84,11 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// When the split file is missing, the name unknown or a class absent.
     fn split(&self) -> Result<ClassSplit>;
+
+    /// The features that this dataset holds in place of sequences, which [`Self::load`] then refuses. Default: none.
+    fn features(&self) -> Option<&dyn RecordedFeatures> {
+        None
+    }
 }
 
 /// Options of a dataset.
@@ -93,6 +99,11 @@ pub trait DatasetConfig: Debug + Send + Sync {
 
     /// Layout and persons, when the options alone tell them.
     fn layout(&self) -> Option<(Arc<SkeletonLayout>, i64)> {
+        None
+    }
+
+    /// Form of the features that the dataset brings in place of sequences; `None` for one of skeletons.
+    fn features(&self) -> Option<FeatureForm> {
         None
     }
 

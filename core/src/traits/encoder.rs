@@ -82,6 +82,12 @@ pub trait EncoderConfig: Debug + Send + Sync {
         true
     }
 
+    /// Does it pass on the features that a dataset brings, and encode no skeleton? Their form is then the dataset's, and not
+    /// what [`Self::spec`] says of skeletons.
+    fn passes_on(&self) -> bool {
+        false
+    }
+
     /// Can it be trained from nothing, without the weights it was given? Asked where it must not know some of the seen
     /// classes.
     fn retrains(&self) -> bool {

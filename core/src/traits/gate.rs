@@ -153,6 +153,11 @@ pub trait GateConfig: Debug + Send + Sync {
         false
     }
 
+    /// True when it looks at those logits while it is fitted, and not only at test samples'.
+    fn fits_on_encoder_logits(&self) -> bool {
+        self.needs_encoder_logits() && (self.needs_validation() || self.needs_pseudo_unseen().is_some())
+    }
+
     /// True when it chooses constants on seen validation samples.
     fn needs_validation(&self) -> bool {
         true

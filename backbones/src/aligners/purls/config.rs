@@ -330,6 +330,7 @@ impl AlignerConfig for PurlsConfig {
             training_mode: self.partition == Partition::Adaptive,
             oracle_labels: self.wants_labels(),
             skeletons: false,
+            needs_skeletons: None,
         }
     }
 

@@ -188,6 +188,7 @@ impl AlignerConfig for SmieConfig {
             differentiable_in_anchors: true,
             differentiable_in_features: true,
             skeletons: self.temporal != Temporal::Off,
+            needs_skeletons: (self.temporal == Temporal::On).then(|| "temporal: on".into()),
             ..Capabilities::default()
         }
     }

@@ -110,7 +110,15 @@ impl EncoderConfig for EnsembleConfig {
     fn validate(&self, problems: &mut Problems) {
         self.validate_own(problems);
         for (i, member) in self.members.iter().enumerate() {
-            problems.scoped(&format!("members[{i}]"), |p| member.validate(p));
+            problems.scoped(&format!("members[{i}]"), |p| {
+                p.check(!member.passes_on(), "", || {
+                    format!(
+                        "`{}` encodes no skeletons and cannot be a member",
+                        member.typetag_name()
+                    )
+                });
+                member.validate(p);
+            });
         }
     }
 

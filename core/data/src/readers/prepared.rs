@@ -90,7 +90,7 @@ impl Prepared {
 }
 
 /// Subject number of a name `SsssCcccPppp...`.
-fn subject(name: &str) -> Option<i64> {
+pub(super) fn subject(name: &str) -> Option<i64> {
     let digits = name.strip_prefix('S')?.get(8..11)?;
     let marked = name.get(8..9) == Some("P");
     digits.parse().ok().filter(|_| marked)

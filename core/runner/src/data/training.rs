@@ -103,10 +103,10 @@ impl<'a> TrainingData<'a> {
     /// Skeletons of some rows.
     ///
     /// # Errors
-    /// As [`Self::labels`].
+    /// As [`Self::labels`], and when there are only features.
     pub fn skeletons(&self, rows: &[usize], device: Device) -> Result<SeenPart<'a>> {
         Ok(SeenPart {
-            store: &self.data.store,
+            store: self.data.skeletons()?,
             rows: rows.to_vec(),
             labels: self.labels(rows, device)?,
             device,

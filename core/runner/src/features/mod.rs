@@ -2,11 +2,13 @@
 //!
 //! | module   | holds                                                                            |
 //! |----------|----------------------------------------------------------------------------------|
+//! | `recorded` | features that a dataset brings, gathered in the order of the rows               |
 //! | `store`  | who computes an entry and who waits for it, what is damaged and made anew        |
 //! | `writer` | an entry in the making, which goes on where it was stopped                       |
 //! | `entry`  | a finished entry: its files, their checksums, tensors mapped from them           |
 
 mod entry;
+mod recorded;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -19,6 +21,7 @@ use szar_data::store::SkeletonStore;
 use tch::{Device, Kind, Tensor, no_grad};
 
 pub use entry::{Form, Wanted};
+pub use recorded::Gathering;
 pub use store::{FeatureStore, Origin};
 
 /// Rows that are encoded, written and checked together.
@@ -29,7 +32,8 @@ const BATCH: usize = 128;
 pub struct Features {
     /// `[n, N, T', V']`, or pooled when nothing downstream needs the map.
     pub map: FeatureMap,
-    /// `[n, S]`.
+    /// `[k, S]`, of the last k rows: all of them where an encoder classifies, those of test samples where features come with
+    /// logits of these alone.
     pub seen_logits: Option<Tensor>,
 }
 
@@ -39,7 +43,9 @@ impl Features {
         let (start, len) = (rows.start as i64, rows.len() as i64);
         Self {
             map: self.map.narrow(start, len),
-            seen_logits: self.seen_logits.as_ref().map(|l| l.narrow(0, start, len)),
+            seen_logits: self
+                .logits_from(start)
+                .map(|(logits, start)| logits.narrow(0, start, len)),
         }
     }
 
@@ -50,11 +56,20 @@ impl Features {
             return self.rows(&(first..first + rows.len()));
         }
         let index: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
+        let lowest = index.iter().min().copied().unwrap_or(0);
         let index = Tensor::from_slice(&index).to_device(self.map.values.device());
+        let logits = self.logits_from(lowest);
         Self {
+            seen_logits: logits.map(|(all, first)| all.index_select(0, &(&index - (lowest - first)))),
             map: self.map.select(&index),
-            seen_logits: self.seen_logits.as_ref().map(|l| l.index_select(0, &index)),
         }
+    }
+
+    /// The logits, and the one of them that belongs to a row, where that row and those behind it have some.
+    fn logits_from(&self, row: i64) -> Option<(&Tensor, i64)> {
+        let logits = self.seen_logits.as_ref()?;
+        let without = self.map.dims().0 - logits.size()[0];
+        (row >= without).then(|| (logits, row - without))
     }
 }
 

@@ -80,13 +80,10 @@ pub(super) fn encoder_report(
     features: &Features,
 ) -> Result<EncoderReport> {
     let seen_accuracy = |part: Part| -> Result<Option<Confusion>> {
-        let Some(logits) = &features.seen_logits else {
+        let rows = data.rows(part);
+        let Some(logits) = features.rows(&rows).seen_logits.filter(|_| !rows.is_empty()) else {
             return Ok(None);
         };
-        let rows = data.rows(part);
-        if rows.is_empty() {
-            return Ok(None);
-        }
         let column = |s: &usize| {
             data.split
                 .seen()
@@ -94,12 +91,15 @@ pub(super) fn encoder_report(
                 .map_or(-1, |c| c.0 as i64)
         };
         let labels: Vec<i64> = data.samples(part).iter().map(column).collect();
-        let predictions = argmax(&logits.narrow(0, rows.start as i64, rows.len() as i64));
+        let predictions = argmax(&logits);
         Confusion::new(data.split.seen().len(), &labels, &predictions).map(Some)
     };
     let test = seen_accuracy(Part::SeenTest)?;
     Ok(EncoderReport {
-        spec: encoder.spec(),
+        spec: data
+            .dataset
+            .features()
+            .map_or_else(|| encoder.spec(), |features| features.spec()),
         parameters: count(&encoder.state()),
         fit,
         validation_top1: seen_accuracy(Part::Validation)?.map(|c| c.top1()),

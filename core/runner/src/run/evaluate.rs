@@ -65,6 +65,7 @@ impl Session<'_> {
             seed: self.ctx.seed.derive("evaluate", 0),
             ..self.ctx.clone()
         };
+        let skeletons = trained.encodes.then(|| data.skeletons()).transpose()?;
         let streaming = Streaming {
             model: Model {
                 aligner: trained.aligner,
@@ -75,7 +76,7 @@ impl Session<'_> {
             ctx: &ctx,
             layout: Arc::clone(&data.dataset.info().layout),
             spec: trained.spec,
-            skeletons: trained.encodes.then_some((&data.store, trained.encoder)),
+            skeletons: skeletons.map(|store| (store, trained.encoder)),
             saves: Saves {
                 folder: self.dir.path("checkpoints"),
                 run: self.resolved.hash(),

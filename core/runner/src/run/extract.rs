@@ -51,11 +51,12 @@ pub fn extract(resolved: &Resolved, options: &RunOptions, pooled: bool) -> Resul
     let dir = RunDir::open(&root, resolved, options.fresh)?;
     let mut session = Session::new(resolved, options, &dir)?;
     let data = session.read()?;
+    data.skeletons()?;
     let course = Course::of_run(&data);
     let mut encoder = session.build_encoder(&course)?;
     session.train_encoder(encoder.as_mut(), &course)?;
     let started = Instant::now();
-    let extraction = session.extraction(encoder.as_ref(), &course, options.progress);
+    let extraction = session.extraction(encoder.as_ref(), &course, options.progress)?;
     let store = FeatureStore::new(session.feature_folder());
     let (key, mut form) = session.feature_entry(&extraction, &course);
     let wanted = if pooled { Wanted::Pooled } else { Wanted::Map };

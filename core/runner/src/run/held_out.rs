@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 use szar_core::{
-    ClassId, Error, GateConfig, GateEvidence, GzslGate, OpenEvidence, PseudoUnseen, Result, Seed,
+    ClassId, Dataset, Error, GateConfig, GateEvidence, GzslGate, OpenEvidence, PseudoUnseen, Result, Seed,
 };
 use tch::Tensor;
 
@@ -34,6 +34,10 @@ impl Session<'_> {
             return Ok(None);
         };
         let name = || format!("gate `{}`", gate.typetag_name());
+        if let Some(recorded) = recorded(&need, data).map_err(|e| e.context(name()))? {
+            let held = recorded.split()?.unseen().ids().to_vec();
+            return Ok(Some((need, held)));
+        }
         let held = choose(&need, data, self.ctx.seed).map_err(|e| e.context(name()))?;
         if TrainingData::without(data, &held)?.validation().is_empty() {
             return Err(Error::Input(format!(
@@ -54,13 +58,18 @@ impl Session<'_> {
     ) -> Result<(BTreeMap<String, f64>, HeldOut)> {
         let data = trained.data;
         let encoder = &self.pipeline.encoder;
-        if need.retrain_encoder && !encoder.retrains() {
+        let read = |dataset| Data::read(self.pipeline, dataset, self.options.progress, self.options.cancel);
+        let recorded = recorded(need, data)?.map(read).transpose()?;
+        if need.retrain_encoder && recorded.is_none() && !encoder.retrains() {
             return Err(Error::Input(format!(
                 "the gate is fitted on classes that are held out of a training of the encoder, and encoder `{}` is not trained",
                 encoder.typetag_name()
             )));
         }
-        let course = Course::of_gate(data, held)?;
+        let course = match &recorded {
+            Some(recorded) => Course::of_recorded_gate(recorded),
+            None => Course::of_gate(data, held)?,
+        };
         let (features, own, encoder_fit) = if need.retrain_encoder {
             let mut encoder = self.build_encoder(&course)?;
             let fit = self.train_encoder(encoder.as_mut(), &course)?.summary;
@@ -70,10 +79,17 @@ impl Session<'_> {
         };
         let encoder = own.as_deref().unwrap_or(trained.encoder);
         let (aligner, aligner_fit) = self.train_aligner(&course, &features, trained.anchors, encoder)?;
-        let (seen_rows, held_rows) = (course.data.validation(), course.data.held_out());
-        let rows = [seen_rows, &held_rows].concat();
+        let (seen_rows, held_rows): (Vec<usize>, Vec<usize>) = match &recorded {
+            Some(own) => (
+                own.rows(Part::SeenTest).collect(),
+                own.rows(Part::UnseenTest).collect(),
+            ),
+            None => (course.data.validation().to_vec(), course.data.held_out()),
+        };
+        let rows = [seen_rows.as_slice(), &held_rows].concat();
         let candidates = course.data.split().all();
-        let column = |row: &usize| candidates.column(data.class_of(*row)).map_or(-1, |c| c.0 as i64);
+        let of = course.data.data();
+        let column = |row: &usize| candidates.column(of.class_of(*row)).map_or(-1, |c| c.0 as i64);
         let labels: Vec<i64> = rows.iter().map(column).collect();
         let labels = Tensor::from_slice(&labels).to_device(self.ctx.device);
         let model = Model {
@@ -104,6 +120,35 @@ impl Session<'_> {
         };
         Ok((constants, report))
     }
+}
+
+/// The dataset of held-out classes that came with the run's features, where the gate wants its encoder not to know them.
+fn recorded(need: &PseudoUnseen, data: &Data) -> Result<Option<Box<dyn Dataset>>> {
+    let features = data.dataset.features().filter(|_| need.retrain_encoder);
+    let Some(held) = features
+        .map(|features| features.held_out())
+        .transpose()?
+        .flatten()
+    else {
+        return Ok(None);
+    };
+    let split = held.split()?;
+    let names = split.unseen().names();
+    let count = need.count.unwrap_or(names.len());
+    let listed = need.classes.iter().all(|name| names.contains(name)) && need.classes.len() == names.len();
+    if !need.classes.is_empty() && !listed {
+        return Err(Error::Input(format!(
+            "the features for the gate were made without the classes {}; `pseudo_unseen.classes` names others",
+            names.join(", ")
+        )));
+    }
+    if count != names.len() {
+        return Err(Error::Input(format!(
+            "the features for the gate were made without {} classes, `pseudo_unseen.count` is {count}",
+            names.len()
+        )));
+    }
+    Ok(Some(held))
 }
 
 /// Features of the run's own encoder, its logits cut down to the classes that remain.

@@ -350,7 +350,7 @@ impl<'a> Session<'a> {
         let watch = Watch::start("read");
         let dataset = self.pipeline.dataset.build(&self.ctx)?;
         let data = Data::read(self.pipeline, dataset, self.options.progress, self.options.cancel)?;
-        self.stages.push(watch.stop(data.store.len() as u64, false));
+        self.stages.push(watch.stop(data.used() as u64, false));
         Ok(data)
     }
 

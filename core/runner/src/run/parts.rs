@@ -63,7 +63,8 @@ pub(super) struct AlignerPart<'a, 'b> {
     pub(super) aligner: &'a mut dyn Aligner,
     pub(super) seen: &'a SeenFeatures,
     pub(super) anchors: &'a SemanticAnchors,
-    pub(super) motion: &'a Motion<'a>,
+    /// `None` where there are only features.
+    pub(super) motion: Option<&'a Motion<'a>>,
     pub(super) purpose: Purpose,
     pub(super) session: &'a Session<'b>,
 }
@@ -81,7 +82,7 @@ impl Trainable for AlignerPart<'_, '_> {
         let progress = self.session.progress(self.purpose);
         let mut ctx = self.session.fit_context("aligner", checkpoint, &progress);
         if self.aligner.capabilities().skeletons {
-            ctx.motion = Some(self.motion);
+            ctx.motion = self.motion.map(|motion| motion as &dyn SeenMotion);
         }
         self.aligner.fit(self.seen, self.anchors, &mut ctx)
     }

@@ -29,7 +29,7 @@ impl Session<'_> {
         if self.options.fresh {
             return None;
         }
-        Some(self.shared("encoder", &self.encoder_hash(data)))
+        Some(self.shared("encoder", &self.encoder_hash(data)?))
     }
 
     /// Where an aligner is kept that was trained on the features of the same encoder, data and anchors, with the same
@@ -53,7 +53,7 @@ impl Session<'_> {
         let anchors = szar_core::host::HostF32::new(&anchors.values);
         let parts = [
             &options,
-            &self.encoder_hash(data),
+            &self.data_hash(data, features)?,
             &texts,
             &names,
             &shape,
@@ -128,7 +128,29 @@ impl Session<'_> {
         folder.join(format!("{part}-{}.safetensors", &hash[..16]))
     }
 
-    fn encoder_hash(&self, data: &TrainingData) -> String {
+    /// Of what an aligner's features were made of; where they came with the dataset, of themselves.
+    fn data_hash(&self, data: &TrainingData, features: &Features) -> Option<String> {
+        if data.data().store.is_some() {
+            return self.encoder_hash(data);
+        }
+        let learned = [data.train(), data.validation()].map(|rows| features.at(rows).map.values);
+        let values = learned.each_ref().map(szar_core::host::HostF32::new);
+        let texts = self.data_texts(data);
+        let texts = texts.iter().map(String::as_str);
+        Some(content_hash(texts, values.iter().map(|v| v.as_slice())))
+    }
+
+    /// `None` where there are only features.
+    fn encoder_hash(&self, data: &TrainingData) -> Option<String> {
+        let store = data.data().store.as_ref()?;
+        let texts = self.data_texts(data);
+        let rows = data.train().iter().chain(data.validation());
+        let values = rows.map(|row| store.values(*row..row + 1));
+        Some(content_hash(texts.iter().map(String::as_str), values))
+    }
+
+    /// Options, device, labels, classes and sizes that determine an encoder besides its sequences.
+    fn data_texts(&self, data: &TrainingData) -> [String; 6] {
         let options = self.resolved.hash_of(&ENCODER);
         let device = format!("{:?}/{}", self.ctx.device, tch::get_num_threads());
         let rows = || data.train().iter().chain(data.validation()).copied();
@@ -137,16 +159,8 @@ impl Session<'_> {
             .collect();
         let classes = data.classes().names().join("\n");
         let counts = format!("{} {}", data.train().len(), data.validation().len());
-        let texts = [
-            options.as_str(),
-            &device,
-            &labels,
-            &classes,
-            &counts,
-            env!("CARGO_PKG_VERSION"),
-        ];
-        let store = &data.data().store;
-        content_hash(texts, rows().map(|row| store.values(row..row + 1)))
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        [options, device, labels, classes, counts, version]
     }
 
     /// What the files of a trained part say about it.

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use szar_core::config::Pipeline;
 use szar_core::{
-    Aligner, ClassId, FeatureNeed, FitContext, FitSummary, InputSpec, Progress, Result, SeenFeatures,
-    SeenSet, SemanticAnchors, SkeletonEncoder,
+    Aligner, ClassId, FeatureNeed, FitContext, FitSummary, InputSpec, Progress, RecordedFeatures, Result,
+    SeenFeatures, SeenSet, SemanticAnchors, SkeletonEncoder,
 };
 
 use super::parts::{AlignerPart, EncoderPart, Motion, Named};
 use super::{Session, spec};
-use crate::data::{Data, Part, TrainingData};
-use crate::features::{Extraction, FeatureStore, Features, Origin, Wanted, finite};
+use crate::data::{Data, Part, TrainingData, spill};
+use crate::features::{Extraction, FeatureStore, Features, Gathering, Origin, Wanted, finite};
 use crate::lock::wait_for;
 use crate::perf::{Stage, Watch};
 use crate::train::{Source, Trained, obtain};
@@ -66,7 +66,7 @@ impl<'a> Course<'a> {
         Self {
             data: TrainingData::whole(data),
             purpose: Purpose::Run,
-            rows: data.store.len(),
+            rows: data.used(),
         }
     }
 
@@ -82,6 +82,15 @@ impl<'a> Course<'a> {
         })
     }
 
+    /// That of a gate on features of an encoder that does not know the held-out classes; the test samples of that dataset
+    /// are what the gate is fitted on.
+    pub(super) fn of_recorded_gate(data: &'a Data) -> Self {
+        Self {
+            purpose: Purpose::Gate,
+            ..Self::of_run(data)
+        }
+    }
+
     /// Rows that are learned from, or chosen on.
     pub(super) fn learned(&self) -> usize {
         self.data.data().rows(Part::SeenTest).start
@@ -94,7 +103,7 @@ impl Session<'_> {
         let input = InputSpec {
             layout: Arc::clone(&data.dataset.info().layout),
             frames: self.pipeline.preprocess.frames(),
-            persons: data.store.persons() as i64,
+            persons: data.persons() as i64,
             seen_classes: course.data.classes().len() as i64,
         };
         self.ctx.seed.derive("encoder/init", 0).apply();
@@ -162,8 +171,13 @@ impl Session<'_> {
     /// Features of a course's rows: those that an earlier run kept, or computed now.
     pub(super) fn extract(&mut self, encoder: &dyn SkeletonEncoder, course: &Course) -> Result<Features> {
         let watch = Watch::start(&course.purpose.stage("features"));
+        if let Some(recorded) = course.data.data().dataset.features() {
+            let features = self.gather(recorded, course)?;
+            self.stages.push(watch.stop(course.rows as u64, true));
+            return Ok(features);
+        }
         let progress = self.progress(course.purpose);
-        let extraction = self.extraction(encoder, course, &progress);
+        let extraction = self.extraction(encoder, course, &progress)?;
         let mut wanted = self.wanted();
         let (features, origin) = if self.keeps_features() {
             let store = FeatureStore::new(self.feature_folder());
@@ -182,20 +196,35 @@ impl Session<'_> {
         Ok(features)
     }
 
+    /// Features that came with the dataset; they were checked when they were read.
+    fn gather(&self, recorded: &dyn RecordedFeatures, course: &Course) -> Result<Features> {
+        let data = course.data.data();
+        let gathering = Gathering {
+            recorded,
+            layout: &data.dataset.info().layout,
+            spill: &spill("features"),
+            device: self.ctx.device,
+            progress: &self.progress(course.purpose),
+            cancel: self.options.cancel,
+        };
+        let parts = [Part::Train, Part::Validation, Part::SeenTest, Part::UnseenTest];
+        gathering.run(parts.map(|part| data.samples(part)), self.wanted())
+    }
+
     pub(super) fn extraction<'b>(
         &'b self,
         encoder: &'b dyn SkeletonEncoder,
         course: &'b Course,
         progress: &'b dyn Progress,
-    ) -> Extraction<'b> {
-        Extraction {
+    ) -> Result<Extraction<'b>> {
+        Ok(Extraction {
             encoder,
-            store: &course.data.data().store,
+            store: course.data.data().skeletons()?,
             count: course.rows,
             device: self.ctx.device,
             progress,
             cancel: self.options.cancel,
-        }
+        })
     }
 
     /// An aligner trained on `features` of the store's rows; `anchors` may be those of further classes.
@@ -231,17 +260,20 @@ impl Session<'_> {
         let about = self.about("aligner", config.typetag_name());
         let shared = self.shared_aligner(data, features, &seen_anchors, encoder);
         let _alone = self.alone(shared.as_deref())?;
-        let skeletons = data.skeletons(data.train(), device)?;
-        let motion = Motion {
-            skeletons: &skeletons,
+        let skeletons = match data.data().store {
+            Some(_) => Some(data.skeletons(data.train(), device)?),
+            None => None,
+        };
+        let motion = skeletons.as_ref().map(|skeletons| Motion {
+            skeletons,
             encoder,
             pooled: features.map.is_pooled(),
-        };
+        });
         let mut part = AlignerPart {
             aligner: aligner.as_mut(),
             seen: &seen,
             anchors: &seen_anchors,
-            motion: &motion,
+            motion: motion.as_ref(),
             purpose,
             session: self,
         };

@@ -1,10 +1,11 @@
 //! The names that a pickle may mention, and what each makes of its arguments. No other name is looked at.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tch::Kind;
 
-use super::value::{Dict, Heap, Id, Storage, TensorRef, Value};
+use super::value::{ArrayRef, Dict, Heap, Id, Storage, TensorRef, Value};
 
 /// A name of the allow-list, by what it makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,12 @@ pub(crate) enum Global {
     Plain(&'static str),
     /// A text as bytes, as protocol 2 writes them.
     Encode,
+    /// An array of NumPy's, whose values come as its attributes.
+    Array,
+    /// NumPy's element type.
+    Dtype,
+    /// A number of NumPy's.
+    Scalar,
     /// A type that is only mentioned.
     Mention,
 }
@@ -52,10 +59,10 @@ pub(super) fn find(module: &str, name: &str) -> Option<Global> {
         ("torch", "device") => Global::Plain("a device"),
         ("torch", name) if DTYPES.contains(&name) => Global::Mention,
         ("torch", "Tensor") | ("torch.nn.parameter", "Parameter") => Global::Mention,
-        ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Global::Plain("a number"),
-        ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Global::Plain("an array"),
+        ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Global::Scalar,
+        ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Global::Array,
         ("numpy", "ndarray") => Global::Mention,
-        ("numpy", "dtype") => Global::Plain("an element type"),
+        ("numpy", "dtype") => Global::Dtype,
         ("_codecs", "encode") => Global::Encode,
         ("builtins" | "__builtin__", "set" | "frozenset") => Global::Plain("a set"),
         ("builtins" | "__builtin__", "complex") => Global::Plain("a number"),
@@ -162,7 +169,58 @@ fn apply(heap: &mut Heap, global: Global, args: &[Id]) -> Result<Value, String> 
         }
         Global::Plain(what) => Ok(Value::Plain(what)),
         Global::Encode => encode(heap, args),
+        Global::Array => Ok(Value::Array(None)),
+        Global::Dtype => Ok(match args.first().and_then(|id| heap.text(*id)) {
+            Some(letters) => Value::Dtype(letters.as_ref().into(), false),
+            None => Value::Plain("an element type"),
+        }),
+        Global::Scalar => Ok(scalar(heap, args)),
         Global::Storage(_) | Global::Mention => Err("calls a name that is only mentioned in weights".into()),
+    }
+}
+
+/// A number of NumPy's from its type and its bytes.
+fn scalar(heap: &Heap, args: &[Id]) -> Value {
+    let values = args.iter().map(|id| heap.get(*id)).collect::<Vec<_>>();
+    match values.as_slice() {
+        [Value::Dtype(kind, false), Value::Bytes(bytes)] => {
+            Value::Scalar(Arc::clone(kind), Arc::clone(bytes))
+        }
+        _ => Value::Plain("a number"),
+    }
+}
+
+/// What the attributes of NumPy's objects make of them: `(version, order, ..)` of an element type, `(version, shape, element
+/// type, column by column, bytes)` of an array.
+pub(super) fn with_state(heap: &Heap, object: &Value, state: Id) -> Option<Value> {
+    let items = heap.items(state)?;
+    match object {
+        Value::Dtype(kind, _) => {
+            let order = heap.text(*items.get(1)?)?;
+            Some(Value::Dtype(Arc::clone(kind), &**order == ">"))
+        }
+        Value::Array(_) => array(heap, items).map(|array| Value::Array(Some(Arc::new(array)))),
+        _ => None,
+    }
+}
+
+fn array(heap: &Heap, items: &[Id]) -> Option<ArrayRef> {
+    let &[_, shape, kind, fortran, bytes] = items else {
+        return None;
+    };
+    let size = |n: i64| usize::try_from(n).ok();
+    let shape = integers(heap, shape)?
+        .into_iter()
+        .map(size)
+        .collect::<Option<Vec<_>>>()?;
+    match (heap.get(kind), heap.get(fortran), heap.get(bytes)) {
+        (Value::Dtype(kind, false), Value::Bool(fortran), Value::Bytes(bytes)) => Some(ArrayRef {
+            kind: Arc::clone(kind),
+            shape,
+            fortran: *fortran,
+            bytes: Arc::clone(bytes),
+        }),
+        _ => None,
     }
 }
 
@@ -249,7 +307,7 @@ fn integers(heap: &Heap, id: Id) -> Option<Vec<i64>> {
 pub(super) fn object(heap: &mut Heap, class: Id, args: Id) -> Result<Value, String> {
     match heap.get(class) {
         Value::Global(Global::Dict) => Ok(Value::Dict(Box::<Dict>::default())),
-        Value::Global(Global::Plain(_)) => call(heap, class, args),
+        Value::Global(Global::Plain(_) | Global::Dtype) => call(heap, class, args),
         other => Err(format!("an object of {}", other.what())),
     }
 }

@@ -8,9 +8,10 @@ use super::input::{self, Input, utf8};
 use super::value::{Heap, Id, Value};
 use super::{Refused, Unpickled, shown};
 
-/// The most opcodes of one pickle. Large models have some ten thousand; it bounds the memory that a file of nothing
-/// but one-byte opcodes can take.
+/// The most opcodes of one pickle, or one for so many bytes where that is more. Large models have some ten thousand, large
+/// lists of arrays one for some hundred bytes; it bounds the memory that a file of nothing but one-byte opcodes can take.
 const MAX_OPCODES: usize = 1 << 22;
+const BYTES_PER_OPCODE: usize = 32;
 
 struct Machine<'a> {
     input: Input<'a>,
@@ -26,9 +27,10 @@ struct Machine<'a> {
 /// # Errors
 /// Where and why it is not plain data of a state_dict.
 pub(crate) fn unpickle(bytes: &[u8], start: usize) -> Result<Unpickled, Refused> {
+    let most = MAX_OPCODES.max(bytes.len() / BYTES_PER_OPCODE);
     let mut machine = Machine {
         input: Input::new(bytes, start),
-        heap: Heap::new(MAX_OPCODES),
+        heap: Heap::new(most),
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
@@ -39,8 +41,8 @@ pub(crate) fn unpickle(bytes: &[u8], start: usize) -> Result<Unpickled, Refused>
         let done = (|| {
             let code = machine.input.u8()?;
             opcode = input::name_of(code);
-            if count == MAX_OPCODES {
-                return Err(format!("more than {MAX_OPCODES} opcodes"));
+            if count == most {
+                return Err(format!("more than {most} opcodes"));
             }
             machine.step(code)
         })();
@@ -133,7 +135,7 @@ impl Machine<'_> {
         let input = &mut self.input;
         Ok(Some(match code {
             b'N' => Value::None,
-            0x88 | 0x89 => Value::Bool,
+            0x88 | 0x89 => Value::Bool(code == 0x88),
             b'J' => Value::Int(input.i32()?.into()),
             b'K' => Value::Int(input.u8()?.into()),
             b'M' => Value::Int(input.u16()?.into()),
@@ -146,7 +148,7 @@ impl Machine<'_> {
                 Value::Float(number.map_err(|_| format!("`{}` is no number", shown(line)))?)
             }
             b'I' | b'L' => match input.line()? {
-                "00" | "01" if code == b'I' => Value::Bool,
+                line @ ("00" | "01") if code == b'I' => Value::Bool(line == "01"),
                 line => {
                     let number = line.trim().trim_end_matches('L').parse();
                     Value::Int(number.map_err(|_| format!("`{}` is no integer of 64 bits", shown(line)))?)
@@ -283,12 +285,17 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Attributes of an object. Those of dicts (a state_dict's versions) and of plain data are of no use here.
+    /// Attributes of an object. NumPy's arrays have their values there; those of dicts (a state_dict's versions) and of plain
+    /// data are of no use here.
     fn build(&mut self) -> Result<(), String> {
-        self.pop()?;
+        let state = self.pop()?;
         let object = self.top()?;
+        if let Some(value) = globals::with_state(&self.heap, self.heap.get(object), state) {
+            *self.heap.get_mut(object) = value;
+            return Ok(());
+        }
         match self.heap.get(object) {
-            Value::Dict(_) | Value::Plain(_) => Ok(()),
+            Value::Dict(_) | Value::Plain(_) | Value::Array(_) | Value::Dtype(..) => Ok(()),
             other => Err(format!("attributes for {}", other.what())),
         }
     }

@@ -1,7 +1,7 @@
 //! A pickle as data: a small machine that knows the opcodes of protocols 0 to 5 and a short list of names, imports
 //! nothing and runs nothing. What a state_dict does not need is an error that says where it stands.
 //!
-//! Source of the opcodes: Python's `pickletools`; of the names, what `torch.save` writes.
+//! Source of the opcodes: Python's `pickletools`; of the names, what `torch.save` writes, and NumPy for its arrays.
 
 mod globals;
 mod input;
@@ -9,7 +9,7 @@ mod machine;
 mod value;
 
 pub(super) use machine::unpickle;
-pub(super) use value::{Heap, Id, Storage, TensorRef, Value};
+pub(super) use value::{ArrayRef, Heap, Id, Storage, TensorRef, Value};
 
 /// What one pickle holds.
 #[derive(Debug)]

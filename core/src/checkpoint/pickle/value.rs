@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tch::Kind;
 
@@ -18,13 +19,13 @@ pub(crate) struct Id(u32);
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     None,
-    Bool,
+    Bool(bool),
     Int(i64),
     /// More than 64 bits: two's complement, the lowest byte first.
-    Long(Rc<[u8]>),
+    Long(Arc<[u8]>),
     Float(f64),
     Text(Rc<str>),
-    Bytes(Rc<[u8]>),
+    Bytes(Arc<[u8]>),
     List(Vec<Id>),
     Tuple(Vec<Id>),
     Dict(Box<Dict>),
@@ -32,6 +33,12 @@ pub(crate) enum Value {
     Global(Global),
     Storage(Rc<Storage>),
     Tensor(Rc<TensorRef>),
+    /// NumPy's element type: its letters (`f4`), and whether the highest byte comes first.
+    Dtype(Arc<str>, bool),
+    /// NumPy's array; `None` where its values are no plain numbers.
+    Array(Option<Arc<ArrayRef>>),
+    /// NumPy's number: the letters of its type, and its bytes.
+    Scalar(Arc<str>, Arc<[u8]>),
     /// Data of no use for weights: what it is.
     Plain(&'static str),
 }
@@ -41,8 +48,8 @@ impl Value {
     pub(crate) fn what(&self) -> &'static str {
         match self {
             Self::None => "nothing",
-            Self::Bool => "a truth value",
-            Self::Int(_) | Self::Long(_) | Self::Float(_) => "a number",
+            Self::Bool(_) => "a truth value",
+            Self::Int(_) | Self::Long(_) | Self::Float(_) | Self::Scalar(..) => "a number",
             Self::Text(_) => "a text",
             Self::Bytes(_) => "bytes",
             Self::List(_) => "a list",
@@ -51,6 +58,8 @@ impl Value {
             Self::Global(_) => "a name",
             Self::Storage(_) => "a storage",
             Self::Tensor(_) => "a tensor",
+            Self::Dtype(..) => "an element type",
+            Self::Array(_) => "an array",
             Self::Plain(what) => what,
         }
     }
@@ -78,6 +87,17 @@ pub(crate) struct TensorRef {
     pub(crate) strides: Vec<i64>,
 }
 
+/// An array as it lies in the file.
+#[derive(Debug)]
+pub(crate) struct ArrayRef {
+    /// NumPy's letters: `f4`.
+    pub(crate) kind: Arc<str>,
+    pub(crate) shape: Vec<usize>,
+    /// Column by column?
+    pub(crate) fortran: bool,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
 /// Entries in the order of their writing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dict {
@@ -90,7 +110,7 @@ enum Key {
     Text(Rc<str>),
     Int(i64),
     Float(u64),
-    Bytes(Rc<[u8]>),
+    Bytes(Arc<[u8]>),
     /// Equal only to itself.
     Other(Id),
 }
@@ -168,10 +188,14 @@ impl Heap {
             Value::Text(text) => Key::Text(Rc::clone(text)),
             Value::Int(number) => Key::Int(*number),
             Value::Float(number) => Key::Float(number.to_bits()),
-            Value::Bytes(bytes) | Value::Long(bytes) => Key::Bytes(Rc::clone(bytes)),
-            Value::None | Value::Bool | Value::Tuple(_) | Value::Global(_) | Value::Plain(_) => {
-                Key::Other(id)
-            }
+            Value::Bytes(bytes) | Value::Long(bytes) => Key::Bytes(Arc::clone(bytes)),
+            Value::None
+            | Value::Bool(_)
+            | Value::Tuple(_)
+            | Value::Global(_)
+            | Value::Scalar(..)
+            | Value::Dtype(..)
+            | Value::Plain(_) => Key::Other(id),
             other => return Err(format!("{} as a key of a dict", other.what())),
         })
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use szar_core::{BuildContext, Cancel, Dataset, Seed};
+use szar_core::{BuildContext, Cancel, Dataset, Error, Seed};
 use tch::Device;
 
 use crate::output::Output;
@@ -47,5 +47,11 @@ fn open(dataset: &str, overrides: &[String]) -> Result<(Box<dyn Dataset>, String
         seed: Seed(0),
         cache: szar_runner::cache_dir(),
     };
+    if config.features().is_some() {
+        let name = config.typetag_name();
+        let why =
+            format!("dataset `{name}` brings features in place of skeletons: there are no sequences to read");
+        return Err(Error::Input(why).into());
+    }
     Ok((config.build(&ctx)?, value.to_string()))
 }

@@ -292,7 +292,9 @@ impl Bench<'_> {
                 ctx: &self.session.ctx,
                 layout: std::sync::Arc::clone(&ready.data.dataset.info().layout),
                 spec: ready.spec,
-                skeletons: ready.encodes.then_some((&ready.data.store, ready.encoder)),
+                skeletons: ready
+                    .encodes
+                    .then(|| (ready.data.skeletons().unwrap(), ready.encoder)),
                 saves: Saves {
                     folder: self.session.dir.path(&format!("streams-{a}")),
                     run: String::new(),
