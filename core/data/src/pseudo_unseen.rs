@@ -57,6 +57,9 @@ impl Default for PseudoUnseenConfig {
 impl DatasetConfig for PseudoUnseenConfig {
     fn validate(&self, problems: &mut Problems) {
         problems.scoped("of", |p| self.of.validate(p));
+        problems.check(self.of.features().is_none(), "of", || {
+            "gives features of an encoder that was trained on all seen classes: none of them can stand for an unseen one".into()
+        });
         problems.check(self.unseen >= 2, "unseen", || {
             format!("must be at least 2, got {}: one class alone is always right", self.unseen)
         });
