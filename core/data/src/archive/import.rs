@@ -33,8 +33,8 @@ pub struct Imported {
 /// Sequences that cannot be read are left out and listed when `lenient`; else the first of them is an error.
 ///
 /// # Errors
-/// [`Error::Input`] when the folder exists; when a sequence cannot be read, a name has a line break, nothing is left, the
-/// folder cannot be written, or the user stops. Nothing is left behind then.
+/// [`Error::Input`] when the folder exists; when two samples have one name or a name has a line break, a sequence cannot be
+/// read, nothing is left, the folder cannot be written, or the user stops. Nothing is left behind then.
 pub fn import(
     dataset: &dyn Dataset,
     source: &str,
@@ -81,6 +81,7 @@ fn write(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<Imported> {
+    check_names(dataset)?;
     fs::create_dir_all(part).map_err(|e| Error::write(part, e))?;
     let path = part.join("joints.f32");
     let file = File::create(&path).map_err(|e| Error::write(&path, e))?;
@@ -114,15 +115,28 @@ fn write(
     writer.finish(dataset, source, part)
 }
 
+/// Refuses names that a list of one a line cannot hold, and those by which samples cannot be told apart.
+fn check_names(dataset: &dyn Dataset) -> Result<()> {
+    let mut names: Vec<&str> = dataset.samples().iter().map(|s| s.name.as_str()).collect();
+    names.sort_unstable();
+    if let Some(name) = names.iter().find(|name| name.contains(['\n', '\r'])) {
+        return Err(Error::Input(format!(
+            "sequence {name:?}: its name has a line break"
+        )));
+    }
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Error::Input(format!(
+            "dataset `{}`: two sequences are called `{}`",
+            dataset.info().name,
+            pair[0]
+        ))),
+        None => Ok(()),
+    }
+}
+
 impl Writer {
     fn add(&mut self, dataset: &dyn Dataset, sample: usize, sequence: &Sequence, path: &Path) -> Result<()> {
         let info = &dataset.samples()[sample];
-        if info.name.contains(['\n', '\r']) {
-            return Err(Error::Input(format!(
-                "sequence {:?}: its name has a line break",
-                info.name
-            )));
-        }
         let joints = dataset.info().layout.len();
         let (values, persons) =
             trimmed(sequence, joints).map_err(|e| e.context(format!("sequence `{}`", info.name)))?;

@@ -1,4 +1,4 @@
-//! Skeleton stores: any dataset as one folder of plain arrays, mapped into memory, read sequence by sequence.
+//! Skeleton stores: any dataset as one folder of plain arrays, read sequence by sequence.
 //!
 //! | file          | kind                      | what it holds                                                          |
 //! |---------------|---------------------------|------------------------------------------------------------------------|

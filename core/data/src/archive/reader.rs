@@ -1,10 +1,10 @@
 //! Reads a store.
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use szar_core::{
@@ -16,6 +16,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::index::{COLUMNS, Index, Row, check_format, checksum};
 use crate::readers::files;
 use crate::splits::{self, SplitConfig};
+
+/// Most persons of a sequence, since zeros are made for those who are not there.
+const MAX_PERSONS: usize = 64;
 
 /// Options of the `skeleton-store` dataset.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -43,7 +46,7 @@ inventory::submit! {
     ComponentInfo::new::<SkeletonStoreConfig>(
         ComponentKind::Dataset,
         "skeleton-store",
-        "A store that `szar data import` wrote from any dataset: mapped into memory, opened at once.",
+        "A store that `szar data import` wrote from any dataset: opened at once, read sequence by sequence.",
         "",
     )
 }
@@ -55,7 +58,7 @@ pub struct Stored {
     samples: Vec<SampleInfo>,
     rows: Vec<Row>,
     fps: Vec<f32>,
-    joints: Mmap,
+    joints: File,
     root: PathBuf,
     split: SplitConfig,
 }
@@ -73,8 +76,13 @@ impl Stored {
             .layout
             .validate()
             .map_err(|e| e.context(path.display().to_string()))?;
-        if index.persons == 0 || index.layout.is_empty() {
-            return Err(Error::format(&path, None, "has no person or no joint"));
+        if !(1..=MAX_PERSONS).contains(&index.persons) || index.layout.is_empty() {
+            let why = format!(
+                "has {} persons of {} joints, expected 1 to {MAX_PERSONS} of at least one",
+                index.persons,
+                index.layout.len()
+            );
+            return Err(Error::format(&path, None, why));
         }
         let [samples, fps, names] = ["samples.i64", "fps.f32", "names.txt"];
         let samples = listed(root, samples, &index.checksums[0], index.samples * COLUMNS * 8)?;
@@ -86,7 +94,7 @@ impl Stored {
             .map(|(id, name)| (ClassId(*id), name.clone()));
         let classes = ClassList::new(classes)?;
         let rows = rows(root, &index, &samples)?;
-        let joints = map(&root.join("joints.f32"), index.values)?;
+        let joints = whole(&root.join("joints.f32"), index.values)?;
         Ok(Self {
             samples: infos(root, &rows, &names, &classes)?,
             rows,
@@ -167,20 +175,15 @@ fn infos(root: &Path, rows: &[Row], names: &[u8], classes: &ClassList) -> Result
     rows.iter().zip(names).map(info).collect()
 }
 
-#[expect(
-    unsafe_code,
-    reason = "mapping a file is unsafe because others could change it"
-)]
-fn map(path: &Path, values: u64) -> Result<Mmap> {
+/// The file of all values, if it is as long as the index says.
+fn whole(path: &Path, values: u64) -> Result<File> {
     let file = File::open(path).map_err(|e| Error::read(path, e))?;
     let length = file.metadata().map_err(|e| Error::read(path, e))?.len();
-    if length != values * 4 {
-        let why = format!("has {length} bytes, expected {}", values * 4);
+    if values.checked_mul(4) != Some(length) {
+        let why = format!("has {length} bytes, expected 4 for each of {values} numbers");
         return Err(Error::format(path, None, why));
     }
-    // SAFETY: szar never writes to a finished store; values that someone else changes are noticed by their checksum
-    // when they are read, and every bit pattern is an f32.
-    unsafe { Mmap::map(&file) }.map_err(|e| Error::read(path, e))
+    Ok(file)
 }
 
 impl Dataset for Stored {
@@ -199,25 +202,20 @@ impl Dataset for Stored {
                 "sample number {sample} is not there, the dataset has {count}"
             )));
         };
-        let count = row.values(self.layout().len()).unwrap_or(0);
-        let bytes = &self.joints[row.start * 4..(row.start + count) * 4];
+        let path = || self.root.join("joints.f32");
+        let mut joints = vec![0.0; row.values(self.layout().len()).unwrap_or(0)];
+        let bytes = bytemuck::cast_slice_mut::<f32, u8>(&mut joints);
+        let read = self.joints.read_exact_at(bytes, row.start as u64 * 4);
+        read.map_err(|e| Error::read(path(), e))?;
         if xxh3_64(bytes) != row.checksum {
             let place = format!("sequence `{}`", self.samples[sample].name);
             let why = "the checksum differs: the file was damaged; import the data again";
-            return Err(Error::format(self.root.join("joints.f32"), place, why));
+            return Err(Error::format(path(), place, why));
         }
         let persons = self.info.persons;
-        let joints = if row.persons == persons {
-            bytemuck::allocation::pod_collect_to_vec(bytes)
-        } else {
-            let one = self.layout().len() * 3;
-            let mut joints = vec![0.0; row.frames * persons * one];
-            let frames = joints.chunks_exact_mut(persons * one);
-            for (frame, own) in frames.zip(bytes.chunks_exact(row.persons * one * 4)) {
-                bytemuck::cast_slice_mut::<f32, u8>(&mut frame[..row.persons * one]).copy_from_slice(own);
-            }
-            joints
-        };
+        if row.persons < persons {
+            joints = widened(&joints, row, persons);
+        }
         Ok(Sequence {
             joints,
             frames: row.frames,
@@ -230,4 +228,15 @@ impl Dataset for Stored {
         let file = splits::nearest_file(&self.root);
         self.split.resolve(&file, &self.info.name, &self.info.classes)
     }
+}
+
+/// `[T, M', V, 3]` as `[T, M, V, 3]`, zeros for the persons who are not there.
+fn widened(joints: &[f32], row: &Row, persons: usize) -> Vec<f32> {
+    let own = joints.len() / row.frames;
+    let width = own / row.persons * persons;
+    let mut out = vec![0.0; row.frames * width];
+    for (frame, here) in out.chunks_exact_mut(width).zip(joints.chunks_exact(own)) {
+        frame[..own].copy_from_slice(here);
+    }
+    out
 }
