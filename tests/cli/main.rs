@@ -4,6 +4,7 @@ mod ablate;
 mod bad_input;
 mod commands;
 mod data;
+mod docs;
 mod pipeline;
 mod resume;
 mod semantics;
