@@ -5,6 +5,7 @@ mod bad_input;
 mod commands;
 mod data;
 mod features;
+mod docs;
 mod pipeline;
 mod predict;
 mod resume;
