@@ -48,7 +48,8 @@ fn lines(count: usize) -> Vec<Line> {
 fn train(out: &Path) {
     let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/quickstart.yaml"));
     let output = format!("output={}", out.display());
-    let settings: Vec<&str> = SETTINGS.into_iter().chain([output.as_str()]).collect();
+    let settings = SETTINGS.into_iter().map(str::to_owned).chain([output]);
+    let settings: Vec<String> = settings.collect();
     let resolved = config::load(file, &settings).expect("a pipeline");
     let options = RunOptions {
         out: Some(out.join("run")),
