@@ -8,6 +8,7 @@ mod features;
 mod docs;
 mod pipeline;
 mod predict;
+mod report;
 mod resume;
 mod semantics;
 mod slurm;

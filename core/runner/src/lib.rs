@@ -12,6 +12,7 @@ pub mod metrics;
 mod parity;
 pub mod perf;
 pub mod predict;
+pub mod record;
 pub mod report;
 mod run;
 mod rundir;

@@ -9,6 +9,7 @@ use szar_core::{Error, FitSummary, Result};
 use tch::Device;
 
 use crate::predict::signature;
+use crate::record;
 use crate::report::{Prediction, Report};
 
 /// A run's folder, locked for as long as this lives.
@@ -60,6 +61,7 @@ impl RunDir {
             "config.yaml",
             "summary.txt",
             signature::FILE,
+            record::FILE,
         ] {
             remove(&self.path(name))?;
         }

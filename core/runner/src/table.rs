@@ -50,21 +50,26 @@ pub struct Comparison {
 /// # Errors
 /// When nothing is found at a path, or a report is damaged.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Report>> {
-    let mut reports = Vec::new();
+    files(paths)?.iter().map(|file| crate::report::read(file)).collect()
+}
+
+/// The reports at or below the given files and folders, in order of their paths below each.
+///
+/// # Errors
+/// When nothing is found at a path.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
     for path in paths {
-        let mut files = Vec::new();
-        find(path, &mut files)?;
-        if files.is_empty() {
+        let before = all.len();
+        find(path, &mut all)?;
+        if all.len() == before {
             return Err(Error::Input(format!(
                 "{}: no finished run (report.json) at or below",
                 path.display()
             )));
         }
-        for file in files {
-            reports.push(crate::report::read(&file)?);
-        }
     }
-    Ok(reports)
+    Ok(all)
 }
 
 fn find(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

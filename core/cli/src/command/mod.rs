@@ -13,6 +13,7 @@ pub mod list;
 pub mod matrix;
 pub mod plugin;
 pub mod predict;
+pub mod report;
 pub mod run;
 pub mod semantics;
 pub mod table;
