@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 the run failed or was stopped, 2 the input was wrong.
 
 mod command;
+pub mod launch;
 mod output;
 mod threads;
 
@@ -78,7 +79,7 @@ pub fn main() -> ExitCode {
             | Command::Embed(_)
             | Command::Semantics(_)
     ) {
-        threads::settle_wait_policy();
+        launch::settle();
     }
     let output = Output::new(cli.verbose, cli.quiet, cli.json);
     let cancel = Cancel::default();
