@@ -237,6 +237,10 @@ pub enum Schedule {
         milestones: Vec<u32>,
         /// By what it is multiplied.
         factor: f64,
+        /// W, epochs of a linear warm-up: in epoch e, counted from 1, the rate is e / W of the full one up to epoch W.
+        /// Default 0, none; CTR-GCN's is 5.
+        #[serde(default)]
+        warmup_epochs: u32,
     },
     /// From the full rate to zero along a cosine.
     Cosine,
@@ -250,8 +254,15 @@ impl Schedule {
         match self {
             Self::Constant => 1.0,
             Self::Cosine => half_cosine(1.0, 0.0, step as f64 / steps.max(1) as f64),
-            Self::Steps { milestones, factor } => {
+            Self::Steps {
+                milestones,
+                factor,
+                warmup_epochs,
+            } => {
                 let epoch = step / steps_per_epoch.max(1);
+                if epoch < u64::from(*warmup_epochs) {
+                    return (epoch + 1) as f64 / f64::from(*warmup_epochs);
+                }
                 let passed = milestones.iter().filter(|m| u64::from(**m) <= epoch).count();
                 factor.powi(i32::try_from(passed).unwrap_or(i32::MAX))
             }
@@ -452,5 +463,32 @@ mod tests {
         assert!((at(0) - 0.04).abs() < 1e-12);
         assert!((at(29) - 1.0).abs() < 1e-12);
         assert!((at(99) - 4e-6).abs() < 1e-12);
+    }
+
+    #[test]
+    fn steps_fall_after_their_epochs_and_rise_before_them() {
+        // CTR-GCN: 5 epochs of warm-up, then a tenth after 35 and after 55 of 65; two steps an epoch.
+        let yaml = r#"{"shape": "steps", "milestones": [35, 55], "factor": 0.1, "warmup_epochs": 5}"#;
+        let steps: Schedule = serde_json::from_str(yaml).unwrap();
+        let in_epoch = |epoch: u64| [0, 1].map(|step| steps.factor(2 * (epoch - 1) + step, 130, 2));
+        for (epoch, want) in [
+            (1, 0.2),
+            (2, 0.4),
+            (5, 1.0),
+            (6, 1.0),
+            (35, 1.0),
+            (36, 0.1),
+            (55, 0.1),
+            (56, 0.01),
+        ] {
+            let got = in_epoch(epoch);
+            assert!(
+                got.iter().all(|f| (f - want).abs() < 1e-12),
+                "epoch {epoch}: {got:?}"
+            );
+        }
+        let without = r#"{"shape": "steps", "milestones": [35, 55], "factor": 0.1}"#;
+        let without: Schedule = serde_json::from_str(without).unwrap();
+        assert_eq!(without.factor(0, 130, 2), 1.0);
     }
 }

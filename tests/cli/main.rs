@@ -18,13 +18,14 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 
-/// The program, in the workspace root, with colours and wait policy settled.
+/// The program, in the workspace root, with colours, wait and memory policy settled.
 pub fn szar() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_szar-under-test"));
     command
         .current_dir(szar_tests::root())
         .env("NO_COLOR", "1")
-        .env("GOMP_SPINCOUNT", "1000");
+        .env("GOMP_SPINCOUNT", "1000")
+        .env("MALLOC_TRIM_THRESHOLD_", "131072");
     command
 }
 

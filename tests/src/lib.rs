@@ -30,6 +30,7 @@ pub fn program(exe: &str) -> Command {
         .current_dir(root())
         .env("NO_COLOR", "1")
         .env("GOMP_SPINCOUNT", "1000")
+        .env("MALLOC_TRIM_THRESHOLD_", "131072")
         .env_remove("SZAR_PLUGIN_PATH")
         .env("XDG_DATA_HOME", "/nonexistent");
     command

@@ -3,6 +3,8 @@
 //! Activations are `[n, T, V, C]` with the channels innermost ("channels last"): products over channels are then plain
 //! matrix products, and convolutions take the same memory as `[n, C, T, V]` by a permutation that copies nothing.
 
+use std::cell::Cell;
+
 use szar_core::{Error, NamedTensors, Result};
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -36,43 +38,50 @@ impl Norm {
     }
 
     /// Training mode: `x` is `[n, C]` or `[n, C, ..]`; normalises by the batch and moves the running statistics. The
-    /// result is multiplied by `gain` (through weight and bias, so it costs nothing).
+    /// result is multiplied by `gain`, what makes good for values that are dropped (through weight and bias, so it costs
+    /// nothing).
     pub fn train(&self, x: &Tensor, gain: f64) -> Tensor {
         self.count();
-        let scaled = (gain != 1.0).then(|| (&self.weight * gain, &self.bias * gain));
-        let (weight, bias) = scaled
-            .as_ref()
-            .map_or((&self.weight, &self.bias), |(w, b)| (w, b));
-        x.batch_norm(
-            Some(weight),
-            Some(bias),
-            Some(&self.mean),
-            Some(&self.var),
-            true,
-            MOMENTUM,
-            EPSILON,
-            false,
-        )
+        if gain == 1.0 || is_evaluating() {
+            return self.normalise(x, &self.weight, &self.bias);
+        }
+        self.normalise(x, &(&self.weight * gain), &(&self.bias * gain))
+    }
+
+    /// Training mode of `x + bias`, without the sum: what is added to a channel, the normalisation takes out again, and only
+    /// the running mean hears of it. The gradient of `bias` is 0.
+    pub fn train_shifted(&self, x: &Tensor, bias: &Tensor) -> Tensor {
+        self.count();
+        if is_evaluating() {
+            let (scale, _) = self.affine();
+            return self.normalise(x, &self.weight, &(&self.bias + bias * scale));
+        }
+        // Before the batch is: what its gradient remembers must not be written afterwards. The mean is about to shrink.
+        let share = MOMENTUM / (1.0 - MOMENTUM);
+        let _ = no_grad(|| self.mean.shallow_clone().g_add_(&(bias * share)));
+        self.normalise(x, &self.weight, &(&self.bias + bias * 0.0))
     }
 
     /// Counts a batch whose channels are normalised part by part, by [`Self::train_channels`].
     pub fn count(&self) {
-        let _ = no_grad(|| self.batches.shallow_clone().g_add_scalar_(1));
+        if !is_evaluating() {
+            let _ = no_grad(|| self.batches.shallow_clone().g_add_scalar_(1));
+        }
     }
 
     /// Training mode over some of the channels, `start .. start + count`: `x` is `[n, count]`.
     pub fn train_channels(&self, x: &Tensor, start: i64, count: i64) -> Tensor {
         let part = |t: &Tensor| t.narrow(0, start, count);
-        x.batch_norm(
-            Some(part(&self.weight)),
-            Some(part(&self.bias)),
-            Some(part(&self.mean)),
-            Some(part(&self.var)),
-            true,
-            MOMENTUM,
-            EPSILON,
-            false,
+        let statistics = (part(&self.mean), part(&self.var));
+        normalise(
+            x,
+            (&part(&self.weight), &part(&self.bias)),
+            (&statistics.0, &statistics.1),
         )
+    }
+
+    fn normalise(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+        normalise(x, (weight, bias), (&self.mean, &self.var))
     }
 
     /// Evaluation mode as `x * scale + shift`: `(scale, shift)`, each `[C]`.
@@ -95,6 +104,44 @@ impl Norm {
             into.insert(format!("{prefix}.{name}"), tensor.shallow_clone());
         }
     }
+}
+
+/// By the batch, or by the statistics while [`evaluating`].
+fn normalise(x: &Tensor, (weight, bias): (&Tensor, &Tensor), (mean, var): (&Tensor, &Tensor)) -> Tensor {
+    let training = !is_evaluating();
+    x.batch_norm(
+        Some(weight),
+        Some(bias),
+        Some(mean),
+        Some(var),
+        training,
+        MOMENTUM,
+        EPSILON,
+        false,
+    )
+}
+
+thread_local! {
+    static EVALUATING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs the training form of a network in evaluation mode, as [`no_grad`] for what this thread does meanwhile:
+/// normalisations go by their running statistics and leave them as they are, and nothing is dropped.
+pub fn evaluating<T>(run: impl FnOnce() -> T) -> T {
+    /// Sets it back, also past a panic.
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            EVALUATING.set(self.0);
+        }
+    }
+    let _before = Before(EVALUATING.replace(true));
+    no_grad(run)
+}
+
+/// Is this thread [`evaluating`]?
+pub fn is_evaluating() -> bool {
+    EVALUATING.get()
 }
 
 /// Weight and bias of a convolution.
@@ -143,8 +190,13 @@ impl Conv {
 pub fn temporal(x: &Tensor, weight: &Tensor, bias: &Tensor, stride: i64) -> Tensor {
     let kernel = weight.size()[2];
     if kernel == 1 && stride > 1 {
-        let kept = channels_last(x).slice(1, None, None, stride).contiguous();
-        return temporal(&channels_first(&kept), weight, bias, 1);
+        let kept = x.slice(2, None, None, stride);
+        let kept = if x.is_contiguous() {
+            kept.contiguous()
+        } else {
+            channels_first(&channels_last(&kept).contiguous())
+        };
+        return temporal(&kept, weight, bias, 1);
     }
     let padding = (kernel - 1) / 2;
     x.conv2d(weight, Some(bias), [stride, 1], [padding, 0], [1, 1], 1)
@@ -166,7 +218,7 @@ pub fn channels_last(x: &Tensor) -> Tensor {
 /// On the CPU the coins are 16-bit integers cut from 64-bit draws, a fourth of the draws that libtorch's Bernoulli
 /// makes, one after another, on one core. The rate is met to within 2⁻¹⁷.
 pub fn drop(x: Tensor, rate: f64) -> Tensor {
-    if rate == 0.0 {
+    if rate == 0.0 || is_evaluating() {
         return x;
     }
     let size = x.size();
@@ -246,5 +298,24 @@ mod tests {
         assert!((norm.mean.double_value(&[0]) - 0.2).abs() < 1e-6);
         assert!((norm.var.double_value(&[0]) - 1.1).abs() < 1e-6);
         assert_eq!(norm.batches.int64_value(&[]), 1);
+    }
+
+    #[test]
+    fn a_shift_before_a_norm_is_told_to_its_mean_alone() {
+        tch::manual_seed(4);
+        let x = Tensor::randn([6, 2, 5], FLOAT_CPU);
+        let bias = Tensor::from_slice(&[0.5f32, -2.0]).set_requires_grad(true);
+        let (plain, shifted) = (Norm::new(2, Device::Cpu), Norm::new(2, Device::Cpu));
+        let want = plain.train(&(&x + bias.view([-1, 1])), 1.0);
+        let got = shifted.train_shifted(&x, &bias);
+        assert!(got.allclose(&want, 1e-5, 1e-6, false));
+        assert!(shifted.mean.allclose(&plain.mean, 1e-5, 1e-6, false));
+        assert!(shifted.var.allclose(&plain.var, 1e-5, 1e-6, false));
+        got.square().sum(Kind::Float).backward();
+        assert!(bias.grad().equal(&Tensor::zeros([2], FLOAT_CPU)));
+        // In evaluation it counts.
+        let want = evaluating(|| plain.train(&(&x + bias.view([-1, 1])), 1.0));
+        assert!(evaluating(|| shifted.train_shifted(&x, &bias)).allclose(&want, 1e-5, 1e-6, false));
+        assert_eq!(plain.batches.int64_value(&[]), 1);
     }
 }

@@ -4,6 +4,8 @@ pub mod agcn;
 pub mod ctr_gcn;
 pub mod dgnn;
 pub mod ensemble;
+#[cfg(test)]
+mod folding;
 pub mod gcn;
 pub mod layers;
 pub mod msg3d;

@@ -4,6 +4,7 @@
 
 mod board;
 mod command;
+pub mod launch;
 mod output;
 mod threads;
 
@@ -96,7 +97,7 @@ pub fn main() -> ExitCode {
             | Command::Embed(_)
             | Command::Semantics(_)
     ) {
-        threads::settle_wait_policy();
+        launch::settle();
     }
     let output = Output::new(cli.verbose, cli.quiet, cli.json);
     let cancel = Cancel::default();

@@ -58,14 +58,6 @@ pub fn obtain(
         let prepared = about.iter().find(|(key, _)| key == "preprocess");
         if let Some(Ok(wanted)) = prepared.map(|(_, text)| serde_json::from_str(text)) {
             weights.expect_preprocess(&wanted)?;
-            if weights.prepared.is_empty() {
-                tracing::warn!(
-                    file = %path.display(),
-                    preprocess = %wanted,
-                    "these weights do not say how the sequences were prepared that they were trained on; the pipeline's \
-                     `preprocess` must be the same"
-                );
-            }
         }
         part.load(&weights.tensors)
             .map_err(|e| e.context(path.display().to_string()))?;

@@ -21,6 +21,7 @@ use crate::{Error, Result};
 pub use fit::copy_into;
 pub use labels::read_labels;
 pub use pickled::{Node, Pickled, PickledArray};
+pub(crate) use weights::{SAY, UNSAID, may_say};
 pub use weights::{Weights, read_weights, same_component};
 
 /// Tensors by name, in the order of their names.

@@ -60,6 +60,31 @@ impl Weights {
         }
         Ok(())
     }
+
+    /// As [`Self::expect_preprocess`], and refuses files that do not say how, unless the pipeline does (`named`).
+    ///
+    /// # Errors
+    /// [`Error::Format`] naming the file and what to do.
+    pub fn expect_prepared(&self, path: &Path, named: Option<&str>, wanted: &Value) -> Result<()> {
+        self.expect_preprocess(wanted)?;
+        if self.prepared.is_empty() && named.is_none() {
+            return Err(Error::format(path, None, format!("{UNSAID}\n\nhint: {SAY}")));
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with weights of which nobody says how their sequences were prepared.
+pub(crate) const UNSAID: &str =
+    "holds weights that do not say how the sequences were prepared that they were trained on";
+
+/// What to do then.
+pub(crate) const SAY: &str =
+    "name it beside them (`prepared:`, a type of `preprocess`), and give the pipeline that `preprocess`";
+
+/// Can the file, or the files in a folder, say how sequences were prepared? PyTorch's hold tensors and nothing else.
+pub(crate) fn may_say(path: &Path) -> bool {
+    ending(path).is_none_or(|(_, ending)| ending == ".safetensors")
 }
 
 /// The options that both blocks have, or the type of the first, with different values.

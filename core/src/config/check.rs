@@ -1,8 +1,10 @@
 //! Do the parts fit each other? Decided from their options alone, before any data is read.
 
 use super::pipeline::{Evaluation, Pipeline, Plain, Stream};
+use crate::checkpoint::{SAY, UNSAID, may_say};
 use crate::component::{self, Capabilities, EncoderSpec, FeatureNeed, InputSpec, Requirements};
 use crate::problems::Problems;
+use crate::registry::{self, ComponentKind};
 use crate::{
     AdapterConfig, AlignerConfig, DatasetConfig, EncoderConfig, GateConfig, Granularity, PreprocessorConfig,
     SemanticsConfig,
@@ -110,6 +112,7 @@ impl Parts<'_> {
         };
         sound.texts(problems);
         sound.source(problems);
+        sound.prepared(problems);
         let spec = sound.encoder_spec();
         sound.features(spec.as_ref(), problems);
         let stream = self.plain.as_ref().map(|(plain, _)| plain.stream.clone());
@@ -220,6 +223,13 @@ impl Sound<'_> {
             if let Some((adapter, why)) = adapter.and_then(|a| Some((a, a.requirements().skeletons?))) {
                 need(&format!("adapters[{i}]"), "adapter", adapter.typetag_name(), &why);
             }
+        }
+    }
+
+    /// Are weights used on sequences prepared as those they were trained on?
+    fn prepared(&self, problems: &mut Problems) {
+        if let (Some(encoder), Some(preprocess)) = (self.encoder, self.preprocess) {
+            problems.scoped("encoder", |p| prepared(encoder, preprocess.typetag_name(), p));
         }
     }
 
@@ -385,6 +395,38 @@ impl Sound<'_> {
                 "set `gate.pseudo_unseen.retrain_encoder: false` if its weights may know the held-out classes, or choose a gate with given constants",
             );
         }
+    }
+}
+
+/// Does an encoder, or a member of it, have weights that were trained on other sequences than `preprocess` makes?
+fn prepared(encoder: &dyn EncoderConfig, preprocess: &str, problems: &mut Problems) {
+    for (i, member) in encoder.members().into_iter().enumerate() {
+        problems.scoped(&format!("members[{i}]"), |p| prepared(member, preprocess, p));
+    }
+    match (encoder.prepared(), encoder.weights()) {
+        (Some(_), None) if encoder.trains() => {
+            problems.add(
+                "prepared",
+                "says how sequences were prepared for `weights`, and there are none",
+            );
+        }
+        (Some(named), _) if named != preprocess => {
+            if let Err(error) = registry::find(ComponentKind::Preprocessor, named) {
+                problems.add("prepared", error.to_string());
+                return;
+            }
+            problems.add_with_hint(
+                "prepared",
+                format!(
+                    "the weights were trained on sequences prepared by `{named}`, this pipeline prepares them by `{preprocess}`"
+                ),
+                format!("give the pipeline `preprocess: {{type: {named}}}`, or train anew"),
+            );
+        }
+        (None, Some(path)) if !may_say(path) => {
+            problems.add_with_hint("weights", format!("`{}` {UNSAID}", path.display()), SAY);
+        }
+        _ => {}
     }
 }
 

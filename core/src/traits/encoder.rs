@@ -77,6 +77,17 @@ pub trait EncoderConfig: Debug + Send + Sync {
         None
     }
 
+    /// How the sequences were prepared that its weights were trained on, by the name of a preprocessor; `None` when the
+    /// options do not say so.
+    fn prepared(&self) -> Option<&str> {
+        None
+    }
+
+    /// The encoders that it is made of, as they stand in its option `members`.
+    fn members(&self) -> Vec<&dyn EncoderConfig> {
+        Vec::new()
+    }
+
     /// Is there anything to train? `false` for an encoder that comes with its weights and takes no others.
     fn trains(&self) -> bool {
         true

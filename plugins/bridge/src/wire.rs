@@ -145,6 +145,8 @@ pub struct Facts {
     pub width: Option<i64>,
     /// Of encoders that come trained; a plugin that says nothing trains.
     pub comes_trained: bool,
+    /// Of encoders with weights: how the sequences were prepared that those were trained on.
+    pub prepared: Option<String>,
     // adapters
     pub requirements: szar_core::Requirements,
     pub per_sample: bool,

@@ -293,6 +293,10 @@ impl EncoderConfig for EncoderStandIn {
         self.0.facts.weights.as_deref()
     }
 
+    fn prepared(&self) -> Option<&str> {
+        self.0.facts.prepared.as_deref()
+    }
+
     fn build(&self, input: &InputSpec, ctx: &BuildContext) -> Result<Box<dyn SkeletonEncoder>> {
         let _ = self.said(input)?;
         let with = BuildWith {

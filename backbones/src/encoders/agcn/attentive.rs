@@ -55,8 +55,12 @@ pub struct AagcnConfig {
     pub persons: Persons,
     /// Arithmetic of the products while features are computed: `f32` (default), `bf16` or `auto`.
     pub inference: Precision,
+    /// Fold normalisations into the products before them while features are computed: faster, equal up to rounding. Default: true.
+    pub fold: bool,
     /// State dict with the official names or PYSKL's (`.safetensors`, `.pt`, `.pth`, `.pth.tar`, `.ckpt`, or a folder); `null` (default) to train on the seen classes.
     pub weights: Option<FilePath>,
+    /// How the sequences were prepared that `weights` were trained on, a type of `preprocess`; needed where the file does not say so, as only szar's do. Default: `null`.
+    pub prepared: Option<String>,
     /// How it is trained.
     pub train: TrainConfig,
 }
@@ -73,7 +77,9 @@ impl Default for AagcnConfig {
             stream: Stream::Joint,
             persons: Persons::All,
             inference: Precision::F32,
+            fold: true,
             weights: None,
+            prepared: None,
             train: TrainConfig::default(),
         }
     }
@@ -110,6 +116,7 @@ impl Aagcn {
             stream: config.stream,
             persons: config.persons,
             kind: config.inference.resolve(device),
+            fold: config.fold,
             train: config.train.clone(),
         };
         Ok(Self::wrap(net, common, config.spec(input), input))
@@ -133,6 +140,10 @@ impl EncoderConfig for AagcnConfig {
 
     fn weights(&self) -> Option<&std::path::Path> {
         self.weights.as_ref().map(AsRef::as_ref)
+    }
+
+    fn prepared(&self) -> Option<&str> {
+        self.prepared.as_deref()
     }
 
     fn build(&self, input: &InputSpec, ctx: &BuildContext) -> Result<Box<dyn SkeletonEncoder>> {

@@ -33,8 +33,12 @@ pub struct AgcnConfig {
     pub persons: Persons,
     /// Arithmetic of the products while features are computed: `f32` (default), `bf16` or `auto`.
     pub inference: Precision,
+    /// Fold normalisations into the products before them while features are computed: faster, equal up to rounding. Default: true.
+    pub fold: bool,
     /// State dict with the official names (`.safetensors`, `.pt`, `.pth`, `.pth.tar`, `.ckpt`, or a folder); `null` (default) to train on the seen classes.
     pub weights: Option<FilePath>,
+    /// How the sequences were prepared that `weights` were trained on, a type of `preprocess`; needed where the file does not say so, as only szar's do. Default: `null`.
+    pub prepared: Option<String>,
     /// How it is trained.
     pub train: TrainConfig,
 }
@@ -47,7 +51,9 @@ impl Default for AgcnConfig {
             stream: Stream::Joint,
             persons: Persons::All,
             inference: Precision::F32,
+            fold: true,
             weights: None,
+            prepared: None,
             train: TrainConfig::default(),
         }
     }
@@ -75,6 +81,7 @@ impl Agcn {
             stream: config.stream,
             persons: config.persons,
             kind: config.inference.resolve(device),
+            fold: config.fold,
             train: config.train.clone(),
         };
         Ok(Self::wrap(net, common, config.spec(input), input))
@@ -101,6 +108,10 @@ impl EncoderConfig for AgcnConfig {
 
     fn weights(&self) -> Option<&std::path::Path> {
         self.weights.as_ref().map(AsRef::as_ref)
+    }
+
+    fn prepared(&self) -> Option<&str> {
+        self.prepared.as_deref()
     }
 
     fn build(&self, input: &InputSpec, ctx: &BuildContext) -> Result<Box<dyn SkeletonEncoder>> {

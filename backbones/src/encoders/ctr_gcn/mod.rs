@@ -15,10 +15,12 @@
 //! A block is `relu(tcn(gcn(x)) + residual)`. `gcn` is `relu(BN(z) + down(x))`; `tcn` has four branches of a fourth of
 //! the channels each: convolutions over 5 frames, one of them over every second; a maximum over 3 frames; a product.
 //!
-//! The published training schedule, for large datasets (`train` of the defaults is ours, for a few epochs); the
-//! published one also raises the learning rate over the first five epochs:
+//! The published training, for large datasets (`train` of the defaults is ours, for a few epochs). Its crops are cut of
+//! the whole sequence and are 64 frames at least; here they are cut of the prepared one, which is why `preprocess` keeps
+//! all of it:
 //!
 //! ```yaml
+//! preprocess: {type: ctrgcn, crop: 1.0}
 //! encoder:
 //!   type: ctr-gcn
 //!   base_channels: 64
@@ -27,10 +29,10 @@
 //!     optimiser: {rule: sgd, momentum: 0.9, nesterov: true}
 //!     lr: 0.1
 //!     weight_decay: 0.0004
-//!     schedule: {shape: steps, milestones: [35, 55], factor: 0.1}
+//!     schedule: {shape: steps, milestones: [35, 55], factor: 0.1, warmup_epochs: 5}
 //!     label_smoothing: 0.0
 //!     grad_clip: null
-//!     augmentation: {rotation: 0.0, scale: 0.0}
+//!     augmentation: {rotation: 0.0, scale: 0.0, crop: 0.5, rotation_3d: 0.3}
 //! ```
 
 mod config;

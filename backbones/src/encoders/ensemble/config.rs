@@ -126,6 +126,10 @@ impl EncoderConfig for EnsembleConfig {
         joined(self.members.iter().map(|m| m.spec(input)), self.pooled)
     }
 
+    fn members(&self) -> Vec<&dyn EncoderConfig> {
+        self.members.iter().map(AsRef::as_ref).collect()
+    }
+
     /// False when every member has weights or cannot be trained.
     fn trains(&self) -> bool {
         self.members.iter().any(|m| m.trains() && m.weights().is_none())

@@ -14,7 +14,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::persons::{index, per_sample, rows, set, shares, slots};
 use super::{COORDINATES, Folded, Network, Persons, Stream};
-use crate::encoders::layers::{channels_first, without_wrapper};
+use crate::encoders::layers::{channels_first, evaluating, without_wrapper};
 use crate::nn::classifier::{self, SeenClassifier, TrainConfig};
 
 /// Options that graph-convolutional encoders share.
@@ -26,6 +26,8 @@ pub struct Common {
     pub persons: Persons,
     /// Arithmetic of the products while features are computed.
     pub kind: Kind,
+    /// Whether normalisations are folded into the products before them while features are computed.
+    pub fold: bool,
     /// How it is trained.
     pub train: TrainConfig,
 }
@@ -43,12 +45,13 @@ pub struct GraphEncoder<N: Network> {
     folded: RefCell<Option<Fresh<N::Folded>>>,
 }
 
-/// Folded weights, with what follows from them.
+/// Weights as they are evaluated, with what follows from them.
 #[derive(Debug)]
 struct Fresh<F> {
     /// Sum of the versions of the tensors they were made from.
     version: i64,
-    folded: F,
+    /// `None` where the network is evaluated as it is.
+    folded: Option<F>,
     /// What an absent person (all zeros) gives in each place, `[M, T', V', N]`, by T.
     absent: BTreeMap<i64, Tensor>,
 }
@@ -72,7 +75,8 @@ impl<N: Network> GraphEncoder<N> {
         &self.net
     }
 
-    /// Feature map and logits, showing `tap` every block's output `[n, T, V, C]` of the n persons that were computed.
+    /// Feature map and logits, showing `tap` every block's output `[n, T, V, C]` of the n persons that were computed, where
+    /// normalisations are folded.
     ///
     /// # Errors
     /// [`Error::Shape`] when the batch is not what the encoder was built for.
@@ -100,7 +104,7 @@ impl<N: Network> GraphEncoder<N> {
         let fresh = self.fresh(&mut cache);
         if present.len() == batch.present.len() {
             let x = self.net.prepare(joints);
-            let all = fresh.folded.forward(&x, &slots(&present, self.persons), tap);
+            let all = self.forward(fresh, &x, &slots(&present, self.persons), tap);
             return per_sample(&all, self.persons).mean_dim([1i64].as_slice(), false, Kind::Float);
         }
         let mut known = Vec::new();
@@ -108,10 +112,24 @@ impl<N: Network> GraphEncoder<N> {
             let x = self
                 .net
                 .prepare(joints.index_select(0, &index(&present, joints.device())));
-            known.push(fresh.folded.forward(&x, &slots(&present, self.persons), tap));
+            known.push(self.forward(fresh, &x, &slots(&present, self.persons), tap));
         }
         known.push(self.absent(fresh, &joints));
         self.gather(&Tensor::cat(&known, 0), &batch.present)
+    }
+
+    /// The last block's output `[n, T', V', N]` f32 of `x` `[n, T, W, C]`, row i in place `slots[i]`.
+    fn forward(
+        &self,
+        fresh: &Fresh<N::Folded>,
+        x: &Tensor,
+        slots: &[i64],
+        tap: &mut dyn FnMut(&Tensor),
+    ) -> Tensor {
+        match &fresh.folded {
+            Some(folded) => folded.forward(x, slots, tap),
+            None => evaluating(|| self.net.train(x, slots, self.common.kind)).to_kind(Kind::Float),
+        }
     }
 
     /// `[B * M, T, V, 3]`, this encoder's stream of the joints.
@@ -157,9 +175,7 @@ impl<N: Network> GraphEncoder<N> {
             (Kind::Float, joints.device()),
         );
         let places: Vec<i64> = (0..self.persons).collect();
-        let out = fresh
-            .folded
-            .forward(&self.net.prepare(zeros), &places, &mut |_| {});
+        let out = self.forward(fresh, &self.net.prepare(zeros), &places, &mut |_| {});
         fresh.absent.insert(size[1], out.shallow_clone());
         out
     }
@@ -178,7 +194,10 @@ impl<N: Network> GraphEncoder<N> {
         }
         cache.get_or_insert_with(|| Fresh {
             version,
-            folded: no_grad(|| self.net.fold(self.common.kind)),
+            folded: self
+                .common
+                .fold
+                .then(|| no_grad(|| self.net.fold(self.common.kind))),
             absent: BTreeMap::new(),
         })
     }

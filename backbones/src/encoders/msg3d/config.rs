@@ -30,8 +30,12 @@ pub struct MsG3dConfig {
     pub persons: Persons,
     /// Arithmetic of the products while features are computed: `f32` (default), `bf16` or `auto`.
     pub inference: Precision,
+    /// Fold normalisations into the products before them while features are computed: faster, equal up to rounding. Default: true.
+    pub fold: bool,
     /// State dict with the official names (`.safetensors`, `.pt`, `.pth`, `.pth.tar`, `.ckpt`, or a folder); `null` (default) to train on the seen classes.
     pub weights: Option<FilePath>,
+    /// How the sequences were prepared that `weights` were trained on, a type of `preprocess`; needed where the file does not say so, as only szar's do. Default: `null`.
+    pub prepared: Option<String>,
     /// How it is trained.
     pub train: TrainConfig,
 }
@@ -45,7 +49,9 @@ impl Default for MsG3dConfig {
             stream: Stream::Joint,
             persons: Persons::All,
             inference: Precision::F32,
+            fold: true,
             weights: None,
+            prepared: None,
             train: TrainConfig::default(),
         }
     }
@@ -75,6 +81,10 @@ impl EncoderConfig for MsG3dConfig {
 
     fn weights(&self) -> Option<&std::path::Path> {
         self.weights.as_ref().map(AsRef::as_ref)
+    }
+
+    fn prepared(&self) -> Option<&str> {
+        self.prepared.as_deref()
     }
 
     fn build(&self, input: &InputSpec, ctx: &BuildContext) -> Result<Box<dyn SkeletonEncoder>> {

@@ -7,7 +7,7 @@ use super::net::{Block, Net};
 use super::temporal::FoldedTemporal;
 use super::window::FoldedWindow;
 use crate::encoders::gcn::{self, COORDINATES, InputAffine};
-use crate::encoders::layers::channels_last;
+use crate::encoders::layers::{channels_first, channels_last};
 
 /// Weights with the statistics of the normalisations multiplied in. Equal to the network in evaluation mode up to
 /// rounding.
@@ -39,12 +39,13 @@ impl Folded {
 impl gcn::Folded for Folded {
     fn forward(&self, x: &Tensor, slots: &[i64], tap: &mut dyn FnMut(&Tensor)) -> Tensor {
         let x = self.input.apply(x, slots).to_kind(self.kind);
+        let x = channels_first(&x).contiguous();
         let last = self.blocks.iter().fold(x, |x, block| {
             let y = block.forward(&x);
-            tap(&y);
+            tap(&channels_last(&y));
             y
         });
-        last.to_kind(Kind::Float)
+        channels_last(&last.to_kind(Kind::Float))
     }
 }
 
@@ -58,18 +59,14 @@ impl FoldedBlock {
         }
     }
 
-    /// `[n, T, V, C_in]` to `[n, T', V, C_out]`.
+    /// `[n, C_in, T, V]` to `[n, C_out, T', V]`.
     fn forward(&self, x: &Tensor) -> Tensor {
-        let size = x.size();
-        let y = self
-            .aggregate
-            .forward(&x.reshape([size[0] * size[1], size[2], size[3]]));
-        let y = y.view([size[0], size[1], size[2], -1]);
-        let y = channels_last(&self.inner[0].forward(&y).relu_());
-        let mut sum = channels_last(&self.inner[1].forward(&y)).contiguous();
+        let y = self.aggregate.forward(x).squeeze_dim(2);
+        let y = self.inner[0].forward(&y).relu_();
+        let mut sum = self.inner[1].forward(&y);
         for window in &self.windows {
-            window.add_to(&sum, x);
+            window.add_to(&mut sum, x);
         }
-        channels_last(&self.last.forward(&sum.relu_()).relu_())
+        self.last.forward(&sum.relu_()).relu_()
     }
 }

@@ -10,7 +10,7 @@ use super::folded::Folded;
 use super::temporal::Temporal;
 use super::window::Window;
 use crate::encoders::gcn::{COORDINATES, InputNorm, Network};
-use crate::encoders::layers::{Conv, channels_last};
+use crate::encoders::layers::{Conv, channels_first, channels_last};
 
 /// Frames of the windows of each block.
 const WINDOWS: [usize; 2] = [3, 5];
@@ -85,7 +85,8 @@ impl Network for Net {
 
     fn train(&self, x: &Tensor, slots: &[i64], kind: Kind) -> Tensor {
         let x = self.input_norm.train(x, slots).to_kind(kind);
-        self.blocks.iter().fold(x, |x, block| block.train(&x, kind))
+        let x = channels_first(&x).contiguous();
+        channels_last(&self.blocks.iter().fold(x, |x, block| block.train(&x, kind)))
     }
 
     fn fold(&self, kind: Kind) -> Folded {
@@ -104,20 +105,21 @@ impl Block {
     ) -> Self {
         // Channels widen at once in the first block, at the end in the others.
         let inside = if input == COORDINATES { output } else { input };
-        let sizes = |scales, window| Sizes {
+        let sizes = |scales, window, stride| Sizes {
             scales,
             window,
+            stride,
             input,
             output: inside,
         };
         Self {
-            aggregate: Aggregate::new(layout, sizes(config.gcn_scales, 1), device),
+            aggregate: Aggregate::new(layout, sizes(config.gcn_scales, 1, 1), device),
             inner: [
                 Temporal::new(inside, output, stride, device),
                 Temporal::new(output, output, 1, device),
             ],
             windows: WINDOWS
-                .map(|window| Window::new(layout, sizes(config.g3d_scales, window), output, stride, device)),
+                .map(|window| Window::new(layout, sizes(config.g3d_scales, window, stride), output, device)),
             last: Temporal::new(output, output, 1, device),
         }
     }
@@ -132,19 +134,14 @@ impl Block {
         self.last.collect(&format!("tcn{number}"), into);
     }
 
-    /// `[n, T, V, C_in]` to `[n, T', V, C_out]`.
+    /// `[n, C_in, T, V]` to `[n, C_out, T', V]`.
     fn train(&self, x: &Tensor, kind: Kind) -> Tensor {
-        let size = x.size();
-        let y = self
-            .aggregate
-            .train(&x.reshape([size[0] * size[1], size[2], size[3]]), kind);
-        let y = y.view([size[0], size[1], size[2], -1]);
-        let y = channels_last(&self.inner[0].train(&y, kind).relu_());
+        let y = self.aggregate.train(x, kind).squeeze_dim(2);
+        let y = self.inner[0].train(&y, kind).relu_();
         let mut y = self.inner[1].train(&y, kind);
         for window in &self.windows {
             y = y.g_add_(&window.train(x, kind));
         }
-        let y = channels_last(&y.relu_());
-        channels_last(&self.last.train(&y, kind).relu_())
+        self.last.train(&y.relu_(), kind).relu_()
     }
 }

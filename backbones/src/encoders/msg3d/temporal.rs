@@ -3,8 +3,9 @@
 use szar_core::NamedTensors;
 use tch::{Device, Kind, Tensor};
 
+use super::aggregate::for_each_person;
 use crate::encoders::gcn::{FoldedResidual, Residual};
-use crate::encoders::layers::{Conv, Norm, channels_first};
+use crate::encoders::layers::{Conv, Norm};
 
 /// How many branches there are.
 pub(super) const BRANCHES: i64 = 6;
@@ -50,7 +51,7 @@ enum FoldedRest {
 /// [`Temporal`] in evaluation mode.
 #[derive(Debug)]
 pub(super) struct FoldedTemporal {
-    /// `[C_in, C_out]` and `[C_out]`: the products of all branches.
+    /// `[C_out, C_in]` and `[C_out, 1]`: the products of all branches.
     weight: Tensor,
     bias: Tensor,
     rests: Vec<FoldedRest>,
@@ -101,35 +102,18 @@ impl Temporal {
         self.residual.collect(&format!("{prefix}.residual"), into);
     }
 
-    /// `[n, T, V, C_in]` to `[n, C_out, T', V]`, before the last ReLU.
+    /// `[n, C_in, T, V]` to `[n, C_out, T', V]`, before the last ReLU.
     pub(super) fn train(&self, x: &Tensor, kind: Kind) -> Tensor {
-        let size = x.size();
-        let of = |part: fn(&Branch) -> Tensor| {
-            let parts: Vec<_> = self.branches.iter().map(part).collect();
-            Tensor::cat(&parts, 0).to_kind(kind)
-        };
-        let weight = of(|b| b.product.weight.flatten(1, -1));
-        let bias = of(|b| b.product.bias.shallow_clone());
-        let y = bias.addmm(&x.reshape([-1, size[3]]), &weight.tr());
-        let y = y.view([size[0], size[1], size[2], BRANCHES, -1]);
-        let branch = |(i, branch): (usize, &Branch)| {
-            let y = channels_first(&y.select(3, i as i64));
-            match &branch.rest {
-                Rest::Convolution { conv, norm, dilation } => {
-                    let y = branch.norm.train(&dense(&y), 1.0).relu_();
-                    let (weight, bias) = (conv.weight.to_kind(kind), conv.bias.to_kind(kind));
-                    norm.train(&dilated(&y, &weight, &bias, self.stride, *dilation), 1.0)
-                }
-                Rest::Maximum { norm } => {
-                    let y = branch.norm.train(&dense(&y), 1.0).relu_();
-                    norm.train(&maximum(&y, self.stride), 1.0)
-                }
-                Rest::Nothing => branch
-                    .norm
-                    .train(&dense(&y.slice(2, None, None, self.stride)), 1.0),
-            }
-        };
-        let parts: Vec<_> = self.branches.iter().enumerate().map(branch).collect();
+        let weights: Vec<_> = self
+            .branches
+            .iter()
+            .map(|b| b.product.weight.flatten(1, -1))
+            .collect();
+        let products = product(x, &Tensor::cat(&weights, 0).to_kind(kind)).chunk(BRANCHES, 1);
+        let parts = self.branches.iter().zip(&products);
+        let parts: Vec<_> = parts
+            .map(|(branch, y)| branch.train(y, self.stride, kind))
+            .collect();
         self.residual.add_in_training(Tensor::cat(&parts, 1), x, kind)
     }
 
@@ -139,7 +123,7 @@ impl Temporal {
             .iter()
             .map(|b| b.product.followed_by(&b.norm.affine()));
         let (weights, biases): (Vec<_>, Vec<_>) = products.unzip();
-        let weight = Tensor::cat(&weights, 0).flatten(1, -1).tr().contiguous();
+        let weight = Tensor::cat(&weights, 0).flatten(1, -1);
         let rest = |branch: &Branch| match &branch.rest {
             Rest::Convolution { conv, norm, dilation } => {
                 let (weight, bias) = conv.followed_by(&norm.affine());
@@ -154,7 +138,7 @@ impl Temporal {
         };
         FoldedTemporal {
             weight: weight.to_kind(kind),
-            bias: Tensor::cat(&biases, 0).to_kind(kind),
+            bias: Tensor::cat(&biases, 0).unsqueeze(1).to_kind(kind),
             rests: self.branches.iter().map(rest).collect(),
             residual: self.residual.fold(kind),
             stride: self.stride,
@@ -162,42 +146,69 @@ impl Temporal {
     }
 }
 
+impl Branch {
+    /// What becomes of its product `[n, C, T, V]`, `[n, C, T', V]`.
+    fn train(&self, y: &Tensor, stride: i64, kind: Kind) -> Tensor {
+        let first = |y: &Tensor| self.norm.train_shifted(&y.contiguous(), &self.product.bias);
+        match &self.rest {
+            Rest::Convolution { conv, norm, dilation } => {
+                let weight = conv.weight.to_kind(kind);
+                let y = dilated(&first(y).relu_(), &weight, None, stride, *dilation);
+                norm.train_shifted(&y, &conv.bias)
+            }
+            Rest::Maximum { norm } => norm.train(&maximum(&first(y).relu_(), stride), 1.0),
+            Rest::Nothing => first(&y.slice(2, None, None, stride)),
+        }
+    }
+}
+
 impl FoldedTemporal {
-    /// `[n, T, V, C_in]` to `[n, C_out, T', V]`, before the last ReLU.
+    /// `[n, C_in, T, V]` to `[n, C_out, T', V]`, before the last ReLU.
     pub(super) fn forward(&self, x: &Tensor) -> Tensor {
-        let size = x.size();
-        let y = self.bias.addmm(&x.reshape([-1, size[3]]), &self.weight);
-        let y = y.view([size[0], size[1], size[2], BRANCHES, -1]);
-        let _ = y.narrow(3, 0, BRANCHES - 1).relu_();
-        let rest = |(i, rest): (usize, &FoldedRest)| {
-            let y = channels_first(&y.select(3, i as i64));
+        let y = product(x, &self.weight);
+        let _ = y.flatten(2, 3).g_add_(&self.bias);
+        let width = y.size()[1] / BRANCHES;
+        let _ = y.narrow(1, 0, y.size()[1] - width).relu_();
+        let rest = |(i, rest): (i64, &FoldedRest)| {
+            let y = y.narrow(1, i * width, width);
             match rest {
                 FoldedRest::Convolution(weight, bias, dilation) => {
-                    dilated(&dense(&y), weight, bias, self.stride, *dilation)
+                    dilated(&y, weight, Some(bias), self.stride, *dilation)
                 }
                 FoldedRest::Maximum(scale, shift) => {
-                    maximum(&dense(&y), self.stride).g_mul_(scale).g_add_(shift)
+                    positive_maximum(&y, self.stride).g_mul_(scale).g_add_(shift)
                 }
                 FoldedRest::Nothing => y.slice(2, None, None, self.stride),
             }
         };
-        let parts: Vec<_> = self.rests.iter().enumerate().map(rest).collect();
+        let parts: Vec<_> = (0..).zip(&self.rests).map(rest).collect();
         self.residual.add(Tensor::cat(&parts, 1), x)
     }
 }
 
-/// A sixth of the channels `[n, C, T, V]` in memory of its own, channels innermost.
-fn dense(x: &Tensor) -> Tensor {
-    channels_first(&x.permute([0, 2, 3, 1]).contiguous())
+/// Product over the channels of `x` `[n, C_in, T, V]` with weights `[C_out, C_in]`, `[n, C_out, T, V]`.
+fn product(x: &Tensor, weight: &Tensor) -> Tensor {
+    let size = x.size();
+    let y = for_each_person(weight, size[0]).bmm(&x.flatten(2, 3));
+    y.view([size[0], -1, size[2], size[3]])
 }
 
 /// Convolution over every `dilation`-th frame of `x` `[n, C, T, V]`, padded so that stride 1 keeps T.
-fn dilated(x: &Tensor, weight: &Tensor, bias: &Tensor, stride: i64, dilation: i64) -> Tensor {
+fn dilated(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: i64, dilation: i64) -> Tensor {
     let padding = dilation * (FRAMES - 1) / 2;
-    x.conv2d(weight, Some(bias), [stride, 1], [padding, 0], [dilation, 1], 1)
+    x.contiguous()
+        .conv2d(weight, bias, [stride, 1], [padding, 0], [dilation, 1], 1)
 }
 
 /// Largest of three neighbouring frames of `x` `[n, C, T, V]`.
 fn maximum(x: &Tensor, stride: i64) -> Tensor {
     x.max_pool2d([FRAMES, 1], [stride, 1], [FRAMES / 2, 0], [1, 1], false)
+}
+
+/// [`maximum`] of values that are not negative, without a note of which it was.
+fn positive_maximum(x: &Tensor, stride: i64) -> Tensor {
+    let frames = x.size()[2];
+    let padded = x.constant_pad_nd([0, 0, FRAMES / 2, FRAMES / 2]);
+    let from = |first: i64| padded.slice(2, first, first + frames, stride);
+    from(0).maximum(&from(1)).maximum(&from(2))
 }

@@ -76,8 +76,12 @@ pub struct PoseC3dConfig {
     pub dropout: f64,
     /// Arithmetic of the products while features are computed: `f32` (default), `bf16` or `auto`.
     pub inference: Precision,
+    /// Fold normalisations into the products before them while features are computed: faster, equal up to rounding. Default: true.
+    pub fold: bool,
     /// State dict with the official names (`.safetensors`, `.pt`, `.pth`, `.pth.tar`, `.ckpt`, or a folder); `null` (default) to train on the seen classes.
     pub weights: Option<FilePath>,
+    /// How the sequences were prepared that `weights` were trained on, a type of `preprocess`; needed where the file does not say so, as only szar's do. Default: `null`.
+    pub prepared: Option<String>,
     /// How it is trained. Where it says nothing, 24 epochs of batches of 32, ours: thirteen bottlenecks need more steps than a graph network.
     #[serde(deserialize_with = "own_train")]
     pub train: TrainConfig,
@@ -115,7 +119,9 @@ impl Default for PoseC3dConfig {
             pool: Pool::Joints,
             dropout: 0.2,
             inference: Precision::F32,
+            fold: true,
             weights: None,
+            prepared: None,
             train: train(),
         }
     }
@@ -171,6 +177,10 @@ impl EncoderConfig for PoseC3dConfig {
 
     fn weights(&self) -> Option<&std::path::Path> {
         self.weights.as_ref().map(AsRef::as_ref)
+    }
+
+    fn prepared(&self) -> Option<&str> {
+        self.prepared.as_deref()
     }
 
     fn build(&self, input: &InputSpec, ctx: &BuildContext) -> Result<Box<dyn SkeletonEncoder>> {

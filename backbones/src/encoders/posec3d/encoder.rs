@@ -18,7 +18,7 @@ use super::net::{BACKBONE, HEAD, Net};
 use super::ops;
 use super::plan::Plan;
 use crate::encoders::gcn::{COORDINATES, check_input};
-use crate::encoders::layers::without_wrapper;
+use crate::encoders::layers::{evaluating, without_wrapper};
 use crate::nn::classifier::{self, SeenClassifier};
 
 /// SlowOnly over heat maps with its classifier of the seen classes.
@@ -67,8 +67,12 @@ impl PoseC3d {
         })
     }
 
-    /// `[n, T', H', W', N]` f32 of heat maps `[n, T, H, W, K]`; `tap` is shown the stem's and every stage's output.
+    /// `[n, T', H', W', N]` f32 of heat maps `[n, T, H, W, K]`; `tap` is shown the stem's and every stage's output, where
+    /// normalisations are folded.
     pub(super) fn map(&self, heat: &Tensor, tap: &mut dyn FnMut(&Tensor)) -> Tensor {
+        if !self.config.fold {
+            return evaluating(|| self.net.map(heat, self.kind)).to_kind(Kind::Float);
+        }
         let version = self.watched.iter().map(Tensor::internal_version).sum();
         let mut cache = self.folded.borrow_mut();
         if cache.as_ref().is_some_and(|(made, _)| *made != version) {

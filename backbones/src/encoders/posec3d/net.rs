@@ -175,12 +175,17 @@ impl Net {
 
     /// Training pass over heat maps `[n, T, H, W, K]`: logits `[n, S]` f32.
     pub(super) fn train(&self, heat: &Tensor, kind: Kind) -> Tensor {
+        let pooled = mean(&self.map(heat, kind));
+        self.classify(&pooled.dropout(self.dropout, self.dropout > 0.0))
+    }
+
+    /// Training pass up to the last stage's `[n, T', H', W', N]`.
+    pub(super) fn map(&self, heat: &Tensor, kind: Kind) -> Tensor {
         let weight = self.stem.over_space().to_kind(kind);
         let x = over_space(&heat.to_kind(kind), &weight, None, self.plan.stem);
         let x = max_pool(&self.stem.normalise(&x).relu(), self.plan.pool);
         let blocks = self.stages.iter().flatten();
-        let x = blocks.fold(x, |x, block| block.train(&x, kind));
-        self.classify(&mean(&x).dropout(self.dropout, self.dropout > 0.0))
+        blocks.fold(x, |x, block| block.train(&x, kind))
     }
 
     /// Logits `[n, S]` of pooled features `[n, N]`.

@@ -24,6 +24,7 @@ impl ShiftGcn {
             stream: config.stream,
             persons: config.persons,
             kind: config.inference.resolve(device),
+            fold: config.fold,
             train: config.train.clone(),
         };
         Ok(Self::wrap(net, common, config.spec(input), input))

@@ -25,6 +25,7 @@ impl StGcn {
             stream: config.stream,
             persons: config.persons,
             kind: config.inference.resolve(device),
+            fold: config.fold,
             train: config.train.clone(),
         };
         Ok(Self::wrap(net, common, config.spec(input), input))

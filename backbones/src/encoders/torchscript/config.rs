@@ -50,6 +50,8 @@ pub struct TorchScriptConfig {
     pub joints: Option<i64>,
     /// Which result holds logits of the seen classes, in the order of the split; `null` (default) for none.
     pub logits: Option<Pick>,
+    /// How the sequences were prepared that the module was trained on, a type of `preprocess`, which must then be the pipeline's. `null` (default): not known here, and every report says so.
+    pub prepared: Option<String>,
 }
 
 impl Default for TorchScriptConfig {
@@ -65,6 +67,7 @@ impl Default for TorchScriptConfig {
             frames: None,
             joints: None,
             logits: None,
+            prepared: None,
         }
     }
 }
@@ -180,12 +183,23 @@ impl EncoderConfig for TorchScriptConfig {
         false
     }
 
+    fn prepared(&self) -> Option<&str> {
+        self.prepared.as_deref()
+    }
+
     fn marks(&self) -> Vec<Mark> {
         let file = self.module.0.file_name().unwrap_or_default().to_string_lossy();
-        vec![Mark::note(format!(
+        let mut marks = vec![Mark::note(format!(
             "the encoder is the module `{file}` as it was given, not trained by this run; whether it has seen the \
              unseen classes cannot be told from here"
-        ))]
+        ))];
+        if self.prepared.is_none() {
+            marks.push(Mark::note(format!(
+                "how the sequences were prepared that the module `{file}` was trained on is not known here \
+                 (`encoder.prepared` is not set); on sequences prepared in another way it tells little"
+            )));
+        }
+        marks
     }
 
     fn build(&self, input: &InputSpec, ctx: &BuildContext) -> Result<Box<dyn SkeletonEncoder>> {

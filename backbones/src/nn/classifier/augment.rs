@@ -3,6 +3,7 @@
 use rand::{Rng, RngExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use szar_core::host::to_i64;
 use szar_core::{Problems, Result, SkeletonBatch, SkeletonLayout, shape};
 use tch::{Kind, Tensor, no_grad};
 
@@ -21,6 +22,12 @@ pub struct Augmentation {
     /// Probability of a left-right mirror image, `0 ..= 1`; needs the layout's mirror pairs. Default 0, because some
     /// classes differ by side alone.
     pub flip: f64,
+    /// Smallest share of the frames that a random crop keeps, above 0 and up to 1; the share is drawn uniformly from there
+    /// to 1, and what is kept is resized to the length it was cut from. Default 1, no crop; CTR-GCN's is 0.5.
+    pub crop: f64,
+    /// Largest turn about each of the three axes, one after the other, radians, `0 ..= π`; drawn uniformly to both sides,
+    /// one for each axis and sample. Default 0; CTR-GCN's `random_rot` is 0.3.
+    pub rotation_3d: f64,
 }
 
 impl Default for Augmentation {
@@ -31,6 +38,8 @@ impl Default for Augmentation {
             noise: 0.0,
             joint_drop: 0.0,
             flip: 0.0,
+            crop: 1.0,
+            rotation_3d: 0.0,
         }
     }
 }
@@ -72,6 +81,18 @@ impl Augmentation {
             (0.0..=1.0).contains(&self.flip),
             "between 0 and 1",
         );
+        within(
+            "crop",
+            self.crop,
+            self.crop > 0.0 && self.crop <= 1.0,
+            "above 0 and at most 1",
+        );
+        within(
+            "rotation_3d",
+            self.rotation_3d,
+            (0.0..=pi).contains(&self.rotation_3d),
+            "between 0 and π",
+        );
     }
 
     /// Changes a batch. What is not there (joints and persons at zero) stays at zero.
@@ -83,6 +104,10 @@ impl Augmentation {
         shape::expect("joints", &batch.joints, [None, Some(3), None, Some(v), None])?;
         no_grad(|| {
             let mut joints = batch.joints.to_kind(Kind::Float);
+            if self.crop < 1.0 {
+                let cuts = self.draw_cuts(&to_i64(&batch.frames)?, draws);
+                joints = stretched(&joints, &cuts);
+            }
             let maps = self.draw_maps(batch.len(), draws);
             if let Some((maps, flipped)) = &maps {
                 if flipped.iter().any(|f| *f) {
@@ -103,13 +128,29 @@ impl Augmentation {
                 joints = noise * there + &joints;
             }
             batch.joints = joints;
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
-    /// A 3 x 3 map per sample (mirror, then turn and size), and which samples are mirrored.
+    /// What is kept of samples with so many frames.
+    fn draw_cuts(&self, frames: &[i64], draws: &mut impl Rng) -> Vec<Cut> {
+        let cut = |frames: &i64| {
+            let share = self.crop + (1.0 - self.crop) * draws.random::<f64>();
+            let length = ((*frames as f64 * share) as i64).clamp(1, (*frames).max(1));
+            let room = (*frames - length + 1) as f64;
+            let start = (room * draws.random::<f64>()) as i64;
+            Cut {
+                start,
+                length,
+                frames: *frames,
+            }
+        };
+        frames.iter().map(cut).collect()
+    }
+
+    /// A 3 x 3 map per sample (mirror, then turn and size, then the turn about all axes), and which samples are mirrored.
     fn draw_maps(&self, count: usize, draws: &mut impl Rng) -> Option<(Vec<f32>, Vec<bool>)> {
-        if self.rotation == 0.0 && self.scale == 0.0 && self.flip == 0.0 {
+        if [self.rotation, self.scale, self.flip, self.rotation_3d] == [0.0; 4] {
             return None;
         }
         let mut flips = Vec::with_capacity(count);
@@ -120,7 +161,12 @@ impl Augmentation {
             flips.push(flip);
             let side = if flip { -1.0 } else { 1.0 };
             let (sin, cos) = angle.sin_cos();
-            [cos * side, 0.0, sin, 0.0, 1.0, 0.0, -sin * side, 0.0, cos].map(|x| (x * size) as f32)
+            let mut map = [[cos * side, 0.0, sin], [0.0, 1.0, 0.0], [-sin * side, 0.0, cos]];
+            if self.rotation_3d > 0.0 {
+                let angles = [(); 3].map(|()| self.rotation_3d * (2.0 * draws.random::<f64>() - 1.0));
+                map = times(&about_axes(angles), &map);
+            }
+            map.map(|row| row.map(|x| (x * size) as f32)).concat()
         });
         let maps = maps.collect();
         Some((maps, flips))
@@ -142,6 +188,64 @@ impl Augmentation {
                 .view([b, 1, 1, v, 1])
                 .to_device(joints.device())
     }
+}
+
+/// A part of a sample's frames, `start .. start + length` of `frames`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cut {
+    start: i64,
+    length: i64,
+    frames: i64,
+}
+
+impl Cut {
+    /// For every one of `count` frames the two between which it is read and the share of the later one: linear, frame
+    /// centres onto frame centres. Frames past the sample's own stay.
+    fn reads(self, count: i64) -> impl Iterator<Item = (i64, i64, f32)> {
+        let last = self.length - 1;
+        (0..count).map(move |i| {
+            if i >= self.frames {
+                return (i, i, 0.0);
+            }
+            let at = (i as f64 + 0.5) * self.length as f64 / self.frames as f64 - 0.5;
+            let at = at.clamp(0.0, last as f64);
+            let before = at.floor();
+            let (from, to) = (before as i64, (before as i64 + 1).min(last));
+            (self.start + from, self.start + to, (at - before) as f32)
+        })
+    }
+}
+
+/// `joints` `[B, 3, T, V, M]` with each sample's cut over all its frames.
+fn stretched(joints: &Tensor, cuts: &[Cut]) -> Tensor {
+    let size = joints.size();
+    let reads: Vec<_> = cuts.iter().flat_map(|cut| cut.reads(size[2])).collect();
+    let each = [size[0], 1, size[2], 1, 1];
+    let frames = |frames: Vec<i64>| {
+        let index = Tensor::from_slice(&frames).to_device(joints.device()).view(each);
+        joints.gather(2, &index.expand(size.as_slice(), false), false)
+    };
+    let shares: Vec<f32> = reads.iter().map(|read| read.2).collect();
+    let shares = Tensor::from_slice(&shares).to_device(joints.device()).view(each);
+    let from = frames(reads.iter().map(|read| read.0).collect());
+    let to = frames(reads.iter().map(|read| read.1).collect());
+    from.lerp_tensor(&to, &shares)
+}
+
+type Map = [[f64; 3]; 3];
+
+/// `Rz Ry Rx` of the angles about x, y and z.
+fn about_axes([x, y, z]: [f64; 3]) -> Map {
+    let ((sx, cx), (sy, cy), (sz, cz)) = (x.sin_cos(), y.sin_cos(), z.sin_cos());
+    let about_x = [[1.0, 0.0, 0.0], [0.0, cx, -sx], [0.0, sx, cx]];
+    let about_y = [[cy, 0.0, sy], [0.0, 1.0, 0.0], [-sy, 0.0, cy]];
+    let about_z = [[cz, -sz, 0.0], [sz, cz, 0.0], [0.0, 0.0, 1.0]];
+    times(&about_z, &times(&about_y, &about_x))
+}
+
+fn times(a: &Map, b: &Map) -> Map {
+    let entry = |i: usize, j: usize| (0..3).map(|k| a[i][k] * b[k][j]).sum::<f64>();
+    [0, 1, 2].map(|i| [0, 1, 2].map(|j| entry(i, j)))
 }
 
 /// Exchanges left and right joints of the flagged samples (their x is negated by the sample's map).
@@ -184,7 +288,69 @@ mod tests {
         noise: 0.0,
         joint_drop: 0.0,
         flip: 0.0,
+        crop: 1.0,
+        rotation_3d: 0.0,
     };
+
+    #[test]
+    fn a_crop_is_read_between_its_frames() {
+        let joints = Tensor::from_slice(&[0.0f32, 10.0, 20.0, 30.0, 7.0, 7.0]).view([1, 1, 6, 1, 1]);
+        let joints = joints.expand([1, 3, 6, 1, 1], false);
+        let cut = Cut {
+            start: 1,
+            length: 2,
+            frames: 4,
+        };
+        // Centres at (i + 1/2) 2/4 - 1/2 = -1/4, 1/4, 3/4, 5/4 of two frames, the outer ones held; padding stays.
+        let got = to_f64(&stretched(&joints, &[cut]).select(1, 2));
+        assert_eq!(got, [10.0, 12.5, 17.5, 20.0, 7.0, 7.0]);
+    }
+
+    #[test]
+    fn crops_keep_a_drawn_share_within_the_sample() {
+        let crop = Augmentation { crop: 0.5, ..NONE };
+        let cuts = crop.draw_cuts(&[40; 400], &mut Seed(3).rng());
+        let lengths: Vec<i64> = cuts.iter().map(|cut| cut.length).collect();
+        assert_eq!(lengths.iter().min(), Some(&20));
+        assert!(lengths.iter().max() >= Some(&39));
+        assert!(
+            cuts.iter()
+                .all(|cut| cut.start >= 0 && cut.start + cut.length <= 40)
+        );
+        assert!(cuts.iter().any(|cut| cut.start > 15));
+        // One frame cannot be cut.
+        let whole = Cut {
+            start: 0,
+            length: 1,
+            frames: 1,
+        };
+        assert_eq!(crop.draw_cuts(&[1], &mut Seed(3).rng()), [whole]);
+    }
+
+    #[test]
+    fn a_turn_about_all_axes_keeps_lengths_and_moves_every_axis() {
+        let (before, mut after) = (batch(), batch());
+        Augmentation {
+            rotation_3d: 0.3,
+            ..NONE
+        }
+        .apply(&mut after, &mut Seed(1).rng())
+        .unwrap();
+        let length = |b: &SkeletonBatch| {
+            b.joints
+                .square()
+                .sum_dim_intlist([1i64].as_slice(), false, Kind::Float)
+        };
+        assert!(length(&after).allclose(&length(&before), 1e-4, 1e-3, false));
+        for axis in 0..3 {
+            let (a, b) = (after.joints.select(1, axis), before.joints.select(1, axis));
+            assert!(!a.allclose(&b, 1e-2, 1e-2, false), "axis {axis}");
+        }
+        // x to z about y, then z stays about z: (1, 0, 0) -> (0, 0, -1).
+        let quarter = std::f64::consts::FRAC_PI_2;
+        let map = about_axes([0.0, quarter, quarter]);
+        assert!((map[2][0] + 1.0).abs() < 1e-12 && (map[0][1] + 1.0).abs() < 1e-12);
+    }
 
     #[test]
     fn a_turn_keeps_height_and_distance_from_the_axis() {
@@ -228,6 +394,8 @@ mod tests {
             noise: 0.1,
             joint_drop: 0.3,
             flip: 0.5,
+            crop: 0.5,
+            rotation_3d: 0.3,
         };
         tch::manual_seed(1);
         all.apply(&mut after, &mut Seed(2).rng()).unwrap();
@@ -244,8 +412,10 @@ mod tests {
             noise: f64::NAN,
             joint_drop: -0.1,
             flip: 1.1,
+            crop: 0.0,
+            rotation_3d: 4.0,
         }
         .validate(&mut problems);
-        assert_eq!(problems.len(), 5);
+        assert_eq!(problems.len(), 7);
     }
 }

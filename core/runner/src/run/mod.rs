@@ -3,6 +3,7 @@
 mod describe;
 mod evaluate;
 mod extract;
+mod given;
 mod held_out;
 mod parts;
 mod shared;
@@ -297,6 +298,7 @@ impl<'a> Session<'a> {
     }
 
     fn prepare(&mut self, key: String) -> Result<Prepared> {
+        self.given()?;
         let data = self.read()?;
         // What the gate asks for is judged before hours of training.
         let gzsl = self.pipeline.evaluate.contains(&Evaluation::Gzsl);

@@ -117,7 +117,7 @@ impl Session<'_> {
     fn inference_options(&self) -> String {
         let mut block = self.resolved.value.get("encoder").cloned().unwrap_or_default();
         if let Value::Object(fields) = &mut block {
-            fields.retain(|name, _| name != "weights" && name != "train");
+            fields.retain(|name, _| !["weights", "prepared", "train"].contains(&name.as_str()));
         }
         let origin = self.resolved.hash_of(&["plugins"]);
         format!("{block} {origin}")

@@ -139,6 +139,7 @@ impl Config {
             Self::Encoder(c) => Facts {
                 marks: c.marks(),
                 comes_trained: !c.trains(),
+                prepared: c.prepared().map(str::to_owned),
                 weights: owned(c.weights()),
                 ..Facts::default()
             },
