@@ -114,7 +114,8 @@ pub(crate) struct Source<'a> {
     pub candidates: &'a ClassList,
     /// Features of all rows of the store.
     pub features: &'a Features,
-    pub store: &'a SkeletonStore,
+    /// The sequences; `None` where the dataset brings features in their place.
+    pub store: Option<&'a SkeletonStore>,
     /// Row of the store that holds the first sample of the stream.
     pub first: usize,
 }
@@ -146,9 +147,11 @@ impl Source<'_> {
             Tensor::from_slice(&most.iter().map(|p| change[*p]).collect::<Vec<f32>>()),
         );
         let rows: Vec<usize> = most.iter().map(|p| played.order[*p] + self.first).collect();
-        let batch = self.store.batch(&rows, Device::Cpu)?;
-        put("joints", batch.joints);
-        put("frames", batch.frames);
+        if let Some(store) = self.store {
+            let batch = store.batch(&rows, Device::Cpu)?;
+            put("joints", batch.joints);
+            put("frames", batch.frames);
+        }
         let mut moved = None;
         if let Some(values) = &played.trace.anchors {
             let values = values.select(0, 0);

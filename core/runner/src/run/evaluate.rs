@@ -167,7 +167,7 @@ impl Session<'_> {
             streaming,
             candidates,
             features: trained.features,
-            store: &trained.data.store,
+            store: trained.data.store.as_ref(),
             first: trained.data.rows(part).start,
         };
         match source.take(played) {

@@ -337,7 +337,7 @@ impl<'a> Session<'a> {
         signature::Signature {
             layout: (*data.dataset.info().layout).clone(),
             frames: self.pipeline.preprocess.frames(),
-            persons: data.store.persons() as i64,
+            persons: data.persons() as i64,
             seen: named(data.split.seen()),
             unseen: named(data.split.unseen()),
             features: spec(features),
