@@ -200,7 +200,7 @@ impl Walk<'_> {
         if schema["format"] == "path" {
             return "a path".into();
         }
-        if !self.words(property).is_empty() {
+        if schema.get("const").or(schema.get("enum")).is_some() {
             return "a word".into();
         }
         let mut names: Vec<String> = match &schema["type"] {

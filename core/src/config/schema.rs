@@ -108,12 +108,21 @@ pub(crate) fn component(kind: ComponentKind, block: &Node) -> Option<&'static Co
 /// What the fields hold that hold components.
 const ABOUT: [(&str, &str); 7] = [
     ("dataset", "Where skeletons come from."),
-    ("preprocess", "From raw sequences to the encoder's input. Default: `standard`."),
+    (
+        "preprocess",
+        "From raw sequences to the encoder's input. Default: `standard`.",
+    ),
     ("encoder", "From skeletons to features."),
     ("semantics", "From class names to anchors."),
     ("aligner", "Scores features against anchors."),
-    ("gate", "Decides between seen and unseen, for `gzsl`. Default: none."),
-    ("adapters", "Applied one after the other, each on the scores of the one before. Default: none."),
+    (
+        "gate",
+        "Decides between seen and unseen, for `gzsl`. Default: none.",
+    ),
+    (
+        "adapters",
+        "Applied one after the other, each on the scores of the one before. Default: none.",
+    ),
 ];
 
 /// Schema of the whole file, its components as bare blocks that name their kind in `x-component`.

@@ -132,10 +132,11 @@ fn options(fields: &[FieldDoc], out: &mut String) {
     }
     out.push_str("\n| option | takes | default | |\n|---|---|---|---|\n");
     for field in fields {
-        let default = match (field.required, field.default.is_empty()) {
-            (true, _) => "must be given".to_owned(),
-            (false, true) => String::new(),
-            (false, false) => code(&field.default),
+        let default = match field.default.as_str() {
+            _ if field.required && field.name.contains('.') => "needed there".to_owned(),
+            _ if field.required => "must be given".to_owned(),
+            "" | "not set" => field.default.clone(),
+            value => code(value),
         };
         let _ = writeln!(
             out,
@@ -208,7 +209,7 @@ mod tests {
             page("pipeline.md").contains("| `aligner` | an aligner: a block with `type` | must be given |")
         );
         assert!(page("grid.md").contains("| `pipeline` | a path | must be given |"));
-        assert!(page("search.md").contains("| `space.NAME.from` | a number | must be given |"));
+        assert!(page("search.md").contains("| `space.NAME.from` | a number | needed there |"));
         assert!(page("launchers.md").contains("## slurm\n"));
     }
 }
