@@ -33,11 +33,12 @@ pub use progress::{Cancel, FitContext, FitSummary, Progress};
 pub use registry::{ComponentInfo, ComponentKind};
 pub use seed::Seed;
 pub use traits::{
-    AdapterConfig, Affine, Aligner, AlignerConfig, Augmentation, AugmentationConfig, Dataset, DatasetConfig,
-    DatasetInfo, Embedding, EncoderConfig, Encoding, GateConfig, GateEvidence, GzslGate, Held, Linear,
-    Observation, OpenEvidence, OracleLabels, PreprocessorConfig, PromptTower, PseudoUnseen, SampleInfo,
-    SampleRef, SampleRole, SeenMotion, SeenSkeletons, SemanticProvider, SemanticsConfig, Sequence,
-    SkeletonEncoder, Skeletons, Task, TestTimeAdapter, TextEncoder, TextEncoderConfig, Tokens,
+    AdapterConfig, Affine, Aligner, AlignerConfig, AttentionMap, Augmentation, AugmentationConfig, Dataset,
+    DatasetConfig, DatasetInfo, Embedding, EncoderConfig, Encoding, GateConfig, GateEvidence, GzslGate, Held,
+    Linear, Observation, OpenEvidence, OracleLabels, PreprocessorConfig, PromptTower, PseudoUnseen,
+    SampleInfo, SampleRef, SampleRole, SeenMotion, SeenSkeletons, SemanticProvider, SemanticsConfig,
+    Sequence, SkeletonEncoder, Skeletons, SlotWeights, Task, TestTimeAdapter, TextEncoder, TextEncoderConfig,
+    Tokens,
 };
 pub use types::{
     ClassId, ClassList, ClassSplit, Column, FeatureMap, FilePath, Granularity, Part, Scores, SeenFeatures,

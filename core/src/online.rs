@@ -10,7 +10,9 @@ use tch::{Device, Tensor};
 
 use crate::checkpoint::{self, NamedTensors};
 use crate::component::BuildContext;
-use crate::traits::{AdapterConfig, Aligner, Held, Observation, SampleRef, Skeletons, Task, TestTimeAdapter};
+use crate::traits::{
+    AdapterConfig, Aligner, Held, Observation, SampleRef, Skeletons, SlotWeights, Task, TestTimeAdapter,
+};
 use crate::types::{FeatureMap, Scores, SkeletonBatch};
 use crate::{Error, Result, shape};
 
@@ -266,6 +268,11 @@ impl Online {
     pub fn moved_anchors(&self) -> Option<Tensor> {
         let moved: Option<Vec<Tensor>> = self.adapters.iter().map(|a| a.moved_anchors()).collect();
         moved.filter(|m| !m.is_empty()).map(|m| Tensor::cat(&m, 0))
+    }
+
+    /// See [`TestTimeAdapter::slot_weights`]; the same for all streams.
+    pub fn slot_weights(&self) -> Option<SlotWeights> {
+        self.adapters.first()?.slot_weights()
     }
 
     /// See [`TestTimeAdapter::diagnostics`]; summed over separate streams.

@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod data;
 mod pipeline;
+mod report;
 mod resume;
 mod semantics;
 

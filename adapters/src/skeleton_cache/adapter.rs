@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use szar_core::{
-    Aligner, Error, Held, NamedTensors, Observation, Result, SampleRef, Scores, SkeletonLayout, Task,
-    TestTimeAdapter, descriptors, host,
+    Aligner, Error, Held, NamedTensors, Observation, Result, SampleRef, Scores, SkeletonLayout, SlotWeights,
+    Task, TestTimeAdapter, descriptors, host,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -401,6 +401,13 @@ impl TestTimeAdapter for SkeletonCache {
         let descriptors = self.pool(seen)?;
         Ok(Scores {
             logits: self.run(&descriptors, &seen.scores.logits, seen.samples, true)?,
+        })
+    }
+
+    fn slot_weights(&self) -> Option<SlotWeights> {
+        Some(SlotWeights {
+            slots: self.options.descriptors.clone(),
+            values: self.fusion_weights().ok()?,
         })
     }
 

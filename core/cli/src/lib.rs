@@ -44,6 +44,8 @@ enum Command {
     Describe(command::describe::Args),
     /// Finished runs side by side, grouped, with mean and standard deviation.
     Table(command::table::Args),
+    /// Finished runs as one HTML page: numbers, figures, tests of their differences.
+    Report(command::report::Args),
     /// Which encoders, aligners, adapters and gates go together, and why others do not.
     Matrix(command::matrix::Args),
     /// Skeletons in any format: import them, look at them.
@@ -90,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => command::list::run(args, &output),
         Command::Describe(args) => command::describe::run(args, &output),
         Command::Table(args) => command::table::run(args, &output),
+        Command::Report(args) => command::report::run(args, &output),
         Command::Matrix(args) => command::matrix::run(args, &output),
         Command::Conform(args) => command::conform::run(args, &output),
         Command::Embed(args) => command::embed::run(args, &output),

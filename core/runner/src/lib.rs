@@ -10,6 +10,7 @@ pub mod matrix;
 pub mod metrics;
 mod parity;
 pub mod perf;
+pub mod record;
 pub mod report;
 mod run;
 mod rundir;

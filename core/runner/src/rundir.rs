@@ -8,6 +8,7 @@ use szar_core::config::Resolved;
 use szar_core::{Error, FitSummary, Result};
 use tch::Device;
 
+use crate::record;
 use crate::report::{Prediction, Report};
 
 /// A run's folder, locked for as long as this lives.
@@ -53,7 +54,13 @@ impl RunDir {
     }
 
     fn forget(&self) -> Result<()> {
-        for name in ["report.json", "predictions.csv", "config.yaml", "summary.txt"] {
+        for name in [
+            "report.json",
+            "predictions.csv",
+            "config.yaml",
+            "summary.txt",
+            record::FILE,
+        ] {
             remove(&self.path(name))?;
         }
         for part in ["encoder", "aligner", "gate-encoder", "gate-aligner"] {

@@ -50,22 +50,30 @@ pub struct Comparison {
 /// # Errors
 /// When nothing is found at a path, or a report is damaged.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Report>> {
-    let mut reports = Vec::new();
+    let report = |file: PathBuf| {
+        let text = std::fs::read_to_string(&file).map_err(|e| Error::read(&file, e))?;
+        serde_json::from_str(&text).map_err(|e| Error::format(&file, None, e.to_string()))
+    };
+    files(paths)?.into_iter().map(report).collect()
+}
+
+/// The reports at or below the given files and folders, in order of their paths below each.
+///
+/// # Errors
+/// When nothing is found at a path.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
     for path in paths {
-        let mut files = Vec::new();
-        find(path, &mut files)?;
-        if files.is_empty() {
+        let before = all.len();
+        find(path, &mut all)?;
+        if all.len() == before {
             return Err(Error::Input(format!(
                 "{}: no finished run (report.json) at or below",
                 path.display()
             )));
         }
-        for file in files {
-            let text = std::fs::read_to_string(&file).map_err(|e| Error::read(&file, e))?;
-            reports.push(serde_json::from_str(&text).map_err(|e| Error::format(&file, None, e.to_string()))?);
-        }
     }
-    Ok(reports)
+    Ok(all)
 }
 
 fn find(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

@@ -54,6 +54,7 @@ fn play(resolved: &Resolved, out: &Path) -> Result<Outcome> {
         fresh: false,
         resume: false,
         save_every: SAVE_EVERY,
+        record: false,
         progress: &Silent,
         cancel: &cancel,
     };

@@ -10,7 +10,9 @@ use crate::checkpoint::NamedTensors;
 use crate::component::{BuildContext, EncoderSpec, Mark, Requirements};
 
 use crate::traits::{Aligner, OracleLabels, PromptTower, SkeletonEncoder};
-use crate::types::{ClassList, FeatureMap, Scores, SemanticAnchors, SkeletonBatch, SkeletonLayout};
+use crate::types::{
+    ClassList, FeatureMap, Granularity, Scores, SemanticAnchors, SkeletonBatch, SkeletonLayout,
+};
 use crate::{Error, Problems, Result, Seed};
 
 /// What an adapter is told before a stream begins.
@@ -112,6 +114,15 @@ pub struct Held {
     pub class: usize,
 }
 
+/// How much each part of a sample counts for each class.
+#[derive(Debug)]
+pub struct SlotWeights {
+    /// Names of the D parts.
+    pub slots: Vec<Granularity>,
+    /// `[C, D]`; rows sum to 1.
+    pub values: Tensor,
+}
+
 /// A test-time adapter.
 pub trait TestTimeAdapter: Send {
     /// Starts a stream: allocates the state, forgets any earlier stream.
@@ -161,6 +172,11 @@ pub trait TestTimeAdapter: Send {
 
     /// The anchors as they are now, `[S, C, G, d]`, from methods that move them; the task's own are what they started from.
     fn moved_anchors(&self) -> Option<Tensor> {
+        None
+    }
+
+    /// Weights of parts by class, from methods that have them; for reports.
+    fn slot_weights(&self) -> Option<SlotWeights> {
         None
     }
 

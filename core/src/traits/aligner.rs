@@ -89,6 +89,15 @@ impl Affine {
     }
 }
 
+/// Which nodes of a map the texts of a class (or prompts) look at.
+#[derive(Debug)]
+pub struct AttentionMap {
+    /// Name of each of the G that look.
+    pub names: Vec<Granularity>,
+    /// `[B, G, T'·V']`, nodes frame by frame and joint by joint; not negative, rows sum to 1.
+    pub weights: Tensor,
+}
+
 fn lacks<T>(what: &str) -> Result<T> {
     Err(Error::Input(format!("this aligner has no {what}")))
 }
@@ -205,6 +214,21 @@ pub trait Aligner: Send {
     fn embed_nodes(&self, features: &FeatureMap, anchors: &SemanticAnchors) -> Result<Tensor> {
         let _ = (features, anchors);
         lacks("node embeddings")
+    }
+
+    /// Which nodes the class in `columns` (`[B]` i64, of the candidates) looks at in each sample; `None` from aligners
+    /// without attention. For reports: nothing is scored by it.
+    ///
+    /// # Errors
+    /// As [`Self::score`].
+    fn attention(
+        &self,
+        features: &FeatureMap,
+        anchors: &SemanticAnchors,
+        columns: &Tensor,
+    ) -> Result<Option<AttentionMap>> {
+        let _ = (features, anchors, columns);
+        Ok(None)
     }
 
     /// The tokens that the aligner makes of a batch, differentiable in the features and (where they have a part in it) in

@@ -13,8 +13,12 @@ mod gate;
 mod preprocessor;
 mod semantics;
 
-pub use adapter::{AdapterConfig, Held, Observation, SampleRef, Skeletons, Task, TestTimeAdapter};
-pub use aligner::{Affine, Aligner, AlignerConfig, Embedding, Linear, OracleLabels, SeenMotion, Tokens};
+pub use adapter::{
+    AdapterConfig, Held, Observation, SampleRef, Skeletons, SlotWeights, Task, TestTimeAdapter,
+};
+pub use aligner::{
+    Affine, Aligner, AlignerConfig, AttentionMap, Embedding, Linear, OracleLabels, SeenMotion, Tokens,
+};
 pub use augmentation::{Augmentation, AugmentationConfig};
 pub use dataset::{Dataset, DatasetConfig, DatasetInfo, SampleInfo, SampleRole, Sequence};
 pub use encoder::{EncoderConfig, Encoding, SeenSkeletons, SkeletonEncoder};

@@ -24,8 +24,8 @@ mod tests;
 use szar_core::checkpoint::copy_into;
 use szar_core::descriptors::{TemporalSplit, averaging};
 use szar_core::{
-    Affine, Aligner, AlignerConfig, Capabilities, Embedding, EncoderSpec, Error, FeatureMap, FitContext,
-    FitSummary, Granularity, Linear, NamedTensors, OracleLabels, Result, Scores, SeenFeatures,
+    Affine, Aligner, AlignerConfig, AttentionMap, Capabilities, Embedding, EncoderSpec, Error, FeatureMap,
+    FitContext, FitSummary, Granularity, Linear, NamedTensors, OracleLabels, Result, Scores, SeenFeatures,
     SemanticAnchors, SkeletonLayout, Tokens, shape,
 };
 use tch::{Device, Kind, Tensor};
@@ -299,6 +299,30 @@ impl Aligner for Purls {
             ScoreSlots::Mean => vectors,
         };
         Ok(judge.prepare(&vectors).reshape([batch, points, -1]))
+    }
+
+    /// What the texts of the class ask for; with `query: mean_text` what all candidates ask for on average.
+    fn attention(
+        &self,
+        features: &FeatureMap,
+        anchors: &SemanticAnchors,
+        columns: &Tensor,
+    ) -> Result<Option<AttentionMap>> {
+        let Source::Nodes(how) = self.source else {
+            return Ok(None);
+        };
+        let seen = self.view(features)?;
+        shape::expect("columns", columns, [Some(seen.size()[0])])?;
+        let judge = self.judge(anchors, false)?;
+        let probes = match self.config.query {
+            Query::MeanText => judge.mean_probes(&seen)?,
+            _ => judge.probes()?.f_index_select(0, columns)?,
+        };
+        let weights = self.network.attention()?.weights(&probes, &seen);
+        Ok(Some(AttentionMap {
+            names: self.slots.clone(),
+            weights: nodes::spread(&weights, how, self.features.frames, self.features.joints),
+        }))
     }
 
     /// The slots that enter the head; their statistics are those its first normalisation learned.

@@ -283,6 +283,31 @@ fn per_class_scoring_asks_each_candidate_as_the_oracle_asks_the_true_one() {
 }
 
 #[test]
+fn attention_is_what_the_slots_are_made_with() {
+    let config = PurlsConfig {
+        nodes: Nodes::All,
+        ..small()
+    };
+    let aligner = built(&config);
+    let (map, candidates) = (maps(3), anchors(4, 8));
+    let columns = Tensor::from_slice(&[2i64, 0, 3]);
+    let attention = aligner.attention(&map, &candidates, &columns).unwrap().unwrap();
+    assert_eq!((attention.names.len(), attention.weights.size()), (8, vec![3, 8, 30]));
+    let seen = aligner.view(&map).unwrap();
+    let probes = aligner.judge(&candidates, false).unwrap().probes().unwrap();
+    let slots = aligner.network.fuse(&seen, Some(&probes.index_select(0, &columns)));
+    assert!(close(&attention.weights.bmm(&seen).flatten(1, 2), &slots.unwrap()));
+    let thirds = built(&small()).attention(&map, &candidates, &columns).unwrap().unwrap();
+    let sums = thirds.weights.sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
+    assert!(close(&sums, &sums.ones_like()));
+    let fixed = built(&PurlsConfig {
+        partition: Partition::Static,
+        ..small()
+    });
+    assert!(fixed.attention(&map, &candidates, &columns).unwrap().is_none());
+}
+
+#[test]
 fn labels_are_refused_unless_asked_for_by_name() {
     let labels = OracleLabels(Tensor::zeros([2], (Kind::Int64, Device::Cpu)));
     let error = built(&small())

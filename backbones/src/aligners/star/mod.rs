@@ -31,8 +31,8 @@ use rand::RngExt;
 use szar_core::checkpoint::copy_into;
 use szar_core::host::to_i64;
 use szar_core::{
-    Aligner, AlignerConfig, Capabilities, Embedding, EncoderSpec, Error, FeatureMap, FitContext, FitSummary,
-    Granularity, NamedTensors, Result, Scores, SeenFeatures, SemanticAnchors, shape,
+    Aligner, AlignerConfig, AttentionMap, Capabilities, Embedding, EncoderSpec, Error, FeatureMap,
+    FitContext, FitSummary, Granularity, NamedTensors, Result, Scores, SeenFeatures, SemanticAnchors, shape,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -282,6 +282,29 @@ impl Aligner for Star {
             })
             .collect();
         Ok(Tensor::cat(&vectors, 0).view([batch, -1, self.network.sizes.prompts]))
+    }
+
+    /// What the prompts of each part look at, which is the same for every class.
+    fn attention(
+        &self,
+        features: &FeatureMap,
+        _: &SemanticAnchors,
+        _: &Tensor,
+    ) -> Result<Option<AttentionMap>> {
+        let view = self.view(features)?;
+        let (batch, _, frames, joints) = features.dims();
+        let place = |(weights, own): (Tensor, &Tensor)| {
+            // Nodes of a part come joint by joint, and a joint may stand in it twice.
+            let by_joint = weights.view([batch, -1, frames]);
+            let none = Tensor::zeros([batch, joints, frames], (Kind::Float, weights.device()));
+            none.index_add(1, own, &by_joint).transpose(1, 2).flatten(1, 2)
+        };
+        let weights = self.network.attention(view.nodes());
+        let placed: Vec<_> = weights.into_iter().zip(view.joints).map(place).collect();
+        Ok(Some(AttentionMap {
+            names: self.parts.clone(),
+            weights: Tensor::stack(&placed, 1),
+        }))
     }
 
     fn state(&self) -> NamedTensors {

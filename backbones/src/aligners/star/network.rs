@@ -87,6 +87,12 @@ impl Part {
         queries.bmm(&self.key.view([heads, each, channels]))
     }
 
+    /// `[B, heads n, L]`: the weights that every prompt gives the nodes `[B, L, N]` in every head.
+    fn weights(&self, nodes: &Tensor) -> Tensor {
+        let logits = nodes.matmul(&self.probes().flatten(0, 1).transpose(0, 1)); // [B, L, heads n]
+        logits.softmax(1, Kind::Float).transpose(1, 2)
+    }
+
     /// `[B, n, w]`: what the prompts find in the nodes `[B, L, N]`, behind the first mapping.
     fn hidden(&self, nodes: &Tensor) -> Tensor {
         let Sizes {
@@ -97,9 +103,10 @@ impl Part {
             ..
         } = self.sizes;
         let batch = nodes.size()[0];
-        let logits = nodes.matmul(&self.probes().flatten(0, 1).transpose(0, 1)); // [B, L, heads n]
-        let weights = logits.softmax(1, Kind::Float).transpose(1, 2);
-        let means = weights.bmm(nodes).view([batch, heads, prompts, channels]);
+        let means = self
+            .weights(nodes)
+            .bmm(nodes)
+            .view([batch, heads, prompts, channels]);
         let means = means.transpose(0, 1).reshape([heads, batch * prompts, channels]);
         let value = self.value.view([heads, width / heads, channels]);
         let found = means.bmm(&value.transpose(1, 2)); // [heads, B n, w / heads]
@@ -194,6 +201,13 @@ impl Network {
             .map(|(part, nodes)| part.read(&part.hidden(&nodes)))
             .collect();
         Tensor::stack(&values, 1)
+    }
+
+    /// Per part `[B, L]`: the weights of the nodes `[B, L, N]`, mean over its prompts and heads.
+    pub fn attention(&self, nodes: impl Iterator<Item = Tensor>) -> Vec<Tensor> {
+        let mean = |w: Tensor| w.mean_dim([1i64].as_slice(), false, Kind::Float);
+        let parts = self.parts.iter().zip(nodes);
+        parts.map(|(part, nodes)| mean(part.weights(&nodes))).collect()
     }
 
     /// `[B, parts, n]` when all nodes of all parts are the same, `[B, N]`.

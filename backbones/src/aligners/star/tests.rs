@@ -78,7 +78,24 @@ fn unseen_classes_are_recognised_through_their_texts() {
     toy::columns_follow_classes(&toy, aligner.as_ref());
     toy::states_survive(&toy, &tiny(), aligner.as_ref());
     toy::gradients_flow(&toy, aligner.as_ref());
+    attention_stays_inside_its_part(&toy, aligner.as_ref());
     nodes_of_a_constant_map_are_the_map(&toy, aligner.as_ref());
+}
+
+fn attention_stays_inside_its_part(toy: &Toy, aligner: &dyn Aligner) {
+    let columns = Tensor::zeros([2], (Kind::Int64, Device::Cpu));
+    let map = toy.maps("attention", &[3, 17]);
+    let attention = aligner.attention(&map, &toy.anchors, &columns).unwrap().unwrap();
+    let by_joint = attention.weights.view([2, -1, SPEC.frames, SPEC.joints]);
+    let by_joint = by_joint.sum_dim_intlist([2i64].as_slice(), false, Kind::Float);
+    let skeleton = layout(SPEC.joints as usize);
+    for (p, name) in attention.names.iter().enumerate() {
+        let own = skeleton.part(name.as_str()).unwrap();
+        let own: Vec<i64> = own.iter().map(|j| *j as i64).collect();
+        let inside = by_joint.select(1, p as i64).index_select(1, &Tensor::from_slice(&own));
+        let sum = inside.sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
+        assert!(close(&sum, &sum.ones_like()), "{name}");
+    }
 }
 
 fn nodes_of_a_constant_map_are_the_map(toy: &Toy, aligner: &dyn Aligner) {

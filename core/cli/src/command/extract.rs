@@ -37,6 +37,7 @@ pub fn run(args: &Args, output: &Output, cancel: &Cancel) -> Result<ExitCode> {
         fresh: false,
         resume: false,
         save_every: SAVE_EVERY,
+        record: false,
         progress: output,
         cancel,
     };

@@ -10,6 +10,7 @@ pub mod extract;
 pub mod list;
 pub mod matrix;
 pub mod plugin;
+pub mod report;
 pub mod run;
 pub mod semantics;
 pub mod table;

@@ -27,6 +27,9 @@ pub struct Args {
     /// Train anew, whatever an earlier run left.
     #[arg(long)]
     fresh: bool,
+    /// Leave out the file that the pictures of `szar report` are made from.
+    #[arg(long)]
+    no_record: bool,
     /// Only go on with an unfinished run; an error when there is none.
     #[arg(long, conflicts_with = "fresh")]
     resume: bool,
@@ -74,6 +77,7 @@ fn one(
         fresh: args.fresh,
         resume: args.resume,
         save_every: SAVE_EVERY,
+        record: !args.no_record,
         progress: output,
         cancel,
     };

@@ -50,6 +50,12 @@ impl<'a> Poses<'a> {
         there.then(|| [f64::from(x), f64::from(y)])
     }
 
+    /// Where the joints of the first person come to lie.
+    pub fn places(&self, frame: usize, view: &View) -> Vec<Option<Point>> {
+        let point = |joint| self.joint(frame, 0, joint).map(|at| view.point(at, 0.0));
+        (0..self.layout.len()).map(point).collect()
+    }
+
     /// The joints of a person that can be drawn.
     fn body(&self, frame: usize, person: usize) -> impl Iterator<Item = [f64; 2]> {
         (0..self.layout.len()).filter_map(move |joint| self.joint(frame, person, joint))

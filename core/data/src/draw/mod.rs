@@ -8,12 +8,14 @@ mod animation;
 mod colour;
 mod figure;
 mod label;
+mod motion;
 mod paint;
 mod scene;
 mod sheet;
 
 pub use animation::{Animation, animation};
 pub use colour::Colour;
+pub use motion::{Still, motion, still};
 pub use scene::{Item, Point, Scene};
 pub use sheet::contact_sheet;
 

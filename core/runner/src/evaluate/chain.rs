@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use szar_core::checkpoint::{NamedTensors, copies, copy_into};
 use szar_core::online::{Online, Stepped};
-use szar_core::{AdapterConfig, Aligner, Error, Observation, Result, SampleRef, Scores, Skeletons, Task};
+use szar_core::{
+    AdapterConfig, Aligner, Error, Observation, Result, SampleRef, Scores, Skeletons, SlotWeights, Task,
+};
 use tch::{Tensor, no_grad};
 
 use super::argmax;
@@ -20,24 +22,26 @@ impl Track<'_> {
         &self,
         before: &Tensor,
         clock: &mut Clock,
-    ) -> Result<(Option<Tensor>, Vec<AdapterReport>)> {
+    ) -> Result<(Option<Tensor>, Vec<AdapterReport>, Trace)> {
         let mut current = before.shallow_clone();
         let mut reports = Vec::new();
+        let mut traces = Trace::default();
         for (place, config) in self.streaming.adapters.iter().enumerate() {
             let variants = config.test_tuned_variants();
-            let mut best: Option<(usize, Tensor, AdapterReport)> = None;
+            let mut best: Option<(usize, Tensor, AdapterReport, Trace)> = None;
             for (number, variant) in variants.iter().enumerate() {
                 let part = format!("{}-{place}-{number}", self.setting.name);
-                let (logits, mut report) = self.one(&part, place, variant.as_ref(), &current, clock)?;
+                let (logits, mut report, trace) =
+                    self.one(&part, place, variant.as_ref(), &current, clock)?;
                 let answers = argmax(&logits);
                 let right = answers.iter().zip(&self.labels).filter(|(a, b)| a == b).count();
                 report.test_tuned = serde_json::to_value(variant).ok();
                 if best.as_ref().is_none_or(|(most, ..)| right > *most) {
-                    best = Some((right, logits, report));
+                    best = Some((right, logits, report, trace));
                 }
             }
-            let (logits, report) = match best {
-                Some((_, logits, report)) => (logits, report),
+            let (logits, report, trace) = match best {
+                Some((_, logits, report, trace)) => (logits, report, trace),
                 None => {
                     let part = format!("{}-{place}", self.setting.name);
                     self.one(&part, place, config.as_ref(), &current, clock)?
@@ -45,8 +49,9 @@ impl Track<'_> {
             };
             current = logits;
             reports.push(report);
+            traces.update(trace);
         }
-        Ok(((!reports.is_empty()).then_some(current), reports))
+        Ok(((!reports.is_empty()).then_some(current), reports, traces))
     }
 
     fn one(
@@ -56,7 +61,7 @@ impl Track<'_> {
         config: &dyn AdapterConfig,
         incoming: &Tensor,
         clock: &mut Clock,
-    ) -> Result<(Tensor, AdapterReport)> {
+    ) -> Result<(Tensor, AdapterReport, Trace)> {
         let aligner = self.streaming.model.aligner;
         let kept = config.disturbs_aligner().then(|| copies(&aligner.state()));
         let result = self.play(part, place, config, incoming, clock, kept.is_some());
@@ -74,7 +79,7 @@ impl Track<'_> {
         incoming: &Tensor,
         clock: &mut Clock,
         disturbs: bool,
-    ) -> Result<(Tensor, AdapterReport)> {
+    ) -> Result<(Tensor, AdapterReport, Trace)> {
         let name = format!("{}: {}", self.setting.name, config.typetag_name());
         let task = self.task(place)?;
         task.seed.apply();
@@ -91,7 +96,8 @@ impl Track<'_> {
             disturbs,
         };
         if let Some(report) = run.resume()? {
-            return Ok((run.logits, report));
+            let trace = Trace::of(&run.online);
+            return Ok((run.logits, report, trace));
         }
         self.streaming.progress.begin(&name, self.order.len() as u64);
         run.stream(incoming, clock)?;
@@ -105,7 +111,8 @@ impl Track<'_> {
         self.streaming.progress.end();
         let report = run.report(incoming, second_pass);
         run.keep_finished(&report)?;
-        Ok((run.logits, report))
+        let trace = Trace::of(&run.online);
+        Ok((run.logits, report, trace))
     }
 
     fn task(&self, place: usize) -> Result<Task> {
@@ -131,6 +138,30 @@ impl Track<'_> {
             position: position as u64,
         };
         at.clone().map(sample).collect()
+    }
+}
+
+/// What adapters leave behind besides their scores, for the record of a run.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// `[S, C, G, d]`, the anchors as the last adapter that moves them left them.
+    pub anchors: Option<Tensor>,
+    /// Of the last adapter that weighs parts.
+    pub weights: Option<SlotWeights>,
+}
+
+impl Trace {
+    fn of(online: &Online) -> Self {
+        Self {
+            anchors: online.moved_anchors(),
+            weights: online.slot_weights(),
+        }
+    }
+
+    /// Takes over what a later adapter left.
+    fn update(&mut self, later: Self) {
+        self.anchors = later.anchors.or_else(|| self.anchors.take());
+        self.weights = later.weights.or_else(|| self.weights.take());
     }
 }
 

@@ -13,6 +13,7 @@ use szar_data::store::SkeletonStore;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::Model;
+use super::chain::Trace;
 use super::saved::Saves;
 use crate::features::Features;
 use crate::report::AdapterReport;
@@ -72,6 +73,8 @@ pub struct Played {
     pub after: Option<Tensor>,
     /// The adapters.
     pub adapters: Vec<AdapterReport>,
+    /// What else they leave.
+    pub trace: Trace,
     /// Time of aligner and adapters.
     pub clock: Clock,
 }
@@ -112,12 +115,13 @@ impl Streaming<'_> {
         };
         let mut clock = Clock::default();
         let before = track.score(&mut clock)?;
-        let (after, adapters) = track.adapt(&before, &mut clock)?;
+        let (after, adapters, trace) = track.adapt(&before, &mut clock)?;
         Ok(Played {
             before: answers(&before),
             after: after.map(|logits| answers(&logits)),
             order: track.order,
             adapters,
+            trace,
             clock,
         })
     }

@@ -10,9 +10,12 @@ use szar_core::{
 };
 
 use super::Session;
-use crate::data::Data;
-use crate::evaluate::{Clock, Gated, Model, Saves, Streaming, fit_gate, gzsl, sees_truth, stage, zsl};
+use crate::data::{Data, Part};
+use crate::evaluate::{
+    Clock, Gated, Model, Played, Saves, Streaming, fit_gate, gzsl, sees_truth, stage, zsl,
+};
 use crate::features::Features;
+use crate::record;
 use crate::report::{GzslReport, HeldOut, Prediction, ZslReport};
 
 /// What is left after training.
@@ -88,6 +91,7 @@ impl Session<'_> {
         if self.pipeline.evaluate.contains(&Evaluation::Zsl) {
             let prompts = self.prompts(&mut trained.semantics, data.split.unseen())?;
             let (report, lines, played) = zsl(&streaming, data, features, prompts.as_deref())?;
+            self.record("zsl", &streaming, &trained, data.split.unseen(), &played)?;
             self.note_times("zsl", &played.clock, lines.len());
             results.predictions.extend(lines);
             results.zsl = Some(report);
@@ -104,6 +108,9 @@ impl Session<'_> {
                 features,
                 prompts.as_deref(),
             )?;
+            if results.zsl.is_none() {
+                self.record("gzsl", &streaming, &trained, &all, &played)?;
+            }
             self.note_times("gzsl", &played.clock, lines.len());
             results.predictions.extend(lines);
             results.gzsl = Some(report);
@@ -136,6 +143,39 @@ impl Session<'_> {
             constants,
             held_out,
         })
+    }
+
+    /// Keeps what the pictures of a report need. A component that cannot show itself costs the pictures, not the run.
+    fn record(
+        &self,
+        setting: &'static str,
+        streaming: &Streaming,
+        trained: &Trained,
+        candidates: &ClassList,
+        played: &Played,
+    ) -> Result<()> {
+        if !self.options.record {
+            return Ok(());
+        }
+        let part = match setting {
+            "zsl" => Part::UnseenTest,
+            _ => Part::SeenTest,
+        };
+        let source = record::Source {
+            setting,
+            streaming,
+            candidates,
+            features: trained.features,
+            store: &trained.data.store,
+            first: trained.data.rows(part).start,
+        };
+        match source.take(played) {
+            Ok(record) => record.write(&self.dir.path("")),
+            Err(error) => {
+                tracing::warn!(%error, "nothing is kept for the pictures of a report");
+                Ok(())
+            }
+        }
     }
 
     /// The prompts of some classes, where an adapter asks for them.

@@ -40,6 +40,8 @@ pub struct RunOptions<'a> {
     pub resume: bool,
     /// Time between two saves of a stream that is being played.
     pub save_every: Duration,
+    /// Keep what the pictures of a report need ([`crate::record`]).
+    pub record: bool,
     /// Where progress goes.
     pub progress: &'a dyn Progress,
     /// When to stop.

@@ -70,6 +70,7 @@ fn options<'a>(out: &Path, progress: &'a dyn Progress, cancel: &'a Cancel) -> Ru
         out: Some(out.to_owned()),
         fresh: false,
         resume: false,
+        record: true,
         save_every: SAVE_EVERY,
         progress,
         cancel,

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use svg::Document;
-use svg::node::element::{Path, Text, Title};
+use svg::node::element::{Animate, Path, Text, Title};
 
+use crate::draw::animation::Animation;
 use crate::draw::colour::{Colour, TEXT};
 use crate::draw::label::LINE;
 use crate::draw::scene::{Item, Point, Scene};
@@ -49,7 +50,78 @@ impl Scene {
     }
 }
 
+impl Animation {
+    /// The pictures as one SVG document that moves by itself, in a loop, without a background.
+    pub fn to_svg(&self) -> String {
+        let Some(first) = self.scenes.first() else {
+            return Document::new().to_string();
+        };
+        let seconds = self.delays.iter().map(|d| f64::from(*d)).sum::<f64>() / 100.0;
+        let mut document = Document::new()
+            .set("width", first.width)
+            .set("height", first.height)
+            .set("viewBox", (0, 0, first.width, first.height))
+            .set("stroke-linecap", "round")
+            .set("role", "img")
+            .add(Title::new(first.title.clone()));
+        for ((colour, width), data) in self.strokes() {
+            let moves = Animate::new()
+                .set("attributeName", "d")
+                .set("calcMode", "discrete")
+                .set("dur", format!("{seconds:.2}s"))
+                .set("repeatCount", "indefinite")
+                .set("values", data.join(";"));
+            let still = data.iter().find(|d| d.len() > NOTHING.len()).or(data.first());
+            let stroke = Path::new()
+                .set("d", still.cloned().unwrap_or_default())
+                .set("stroke", hex(colour))
+                .set("stroke-width", width)
+                .set("fill", "none");
+            document = document.add(stroke.add(moves));
+        }
+        document.to_string()
+    }
+
+    /// By colour and width in tenths of a pixel, from back to front: the path of each picture.
+    fn strokes(&self) -> Vec<((Colour, String), Vec<String>)> {
+        let mut all: Vec<((Colour, String), Vec<String>)> = Vec::new();
+        for (number, scene) in self.scenes.iter().enumerate() {
+            for item in &scene.items {
+                let (colour, width, lines) = match item {
+                    Item::Lines { colour, width, lines } => (*colour, *width, lines.clone()),
+                    Item::Dots { colour, radius, at } => {
+                        (*colour, 2.0 * radius, at.iter().map(|p| [*p, *p]).collect())
+                    }
+                    Item::Text { .. } => continue,
+                };
+                let key = (colour, format!("{width:.1}"));
+                let place = all.iter().position(|(k, _)| *k == key).unwrap_or(all.len());
+                if place == all.len() {
+                    all.push((key, vec![NOTHING.to_owned(); self.scenes.len()]));
+                }
+                let drawn = &mut all[place].1[number];
+                *drawn = match drawn.as_str() {
+                    NOTHING => strokes(&lines),
+                    before => format!("{before}{}", strokes(&lines)),
+                };
+            }
+        }
+        all
+    }
+}
+
+/// A path that draws nothing; an empty one is no value of an animation.
+const NOTHING: &str = "M0 0";
+
 fn path(colour: Colour, width: f32, lines: &[[Point; 2]]) -> Path {
+    Path::new()
+        .set("d", strokes(lines))
+        .set("stroke", hex(colour))
+        .set("stroke-width", format!("{width:.1}"))
+        .set("fill", "none")
+}
+
+fn strokes(lines: &[[Point; 2]]) -> String {
     let mut data = String::new();
     for [from, to] in lines {
         let _ = write!(data, "M{:.1} {:.1}", from.x, from.y);
@@ -58,11 +130,7 @@ fn path(colour: Colour, width: f32, lines: &[[Point; 2]]) -> Path {
             false => write!(data, "L{:.1} {:.1}", to.x, to.y),
         };
     }
-    Path::new()
-        .set("d", data)
-        .set("stroke", hex(colour))
-        .set("stroke-width", format!("{width:.1}"))
-        .set("fill", "none")
+    data
 }
 
 fn hex(Colour(red, green, blue): Colour) -> String {
