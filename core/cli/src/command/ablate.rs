@@ -20,7 +20,7 @@ pub struct Args {
     /// Set a value of the pipeline in every run: `--set dataset.root=/data`; may be given often.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Change a value of the grid itself: `--grid launcher.workers=4`; may be given often.
+    /// Change a value of the grid itself: `--grid output=DIR`; may be given often.
     #[arg(long = "grid", value_name = "PATH=VALUE")]
     changes: Vec<String>,
     /// Only resolve and check every cell, and say what there is to do.
