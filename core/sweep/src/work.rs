@@ -80,6 +80,8 @@ fn one(task: &Task, worker: &Worker, models: &mut Models) -> Result<()> {
         out: Some(task.run.clone()),
         fresh: false,
         resume: false,
+        // Hundreds of runs are compared by their numbers; one that is looked at is run by itself.
+        record: false,
         save_every: SAVE_EVERY,
         progress: worker.progress,
         cancel: worker.cancel,
