@@ -36,9 +36,9 @@ pub use traits::{
     AdapterConfig, Affine, Aligner, AlignerConfig, AttentionMap, Augmentation, AugmentationConfig, Dataset,
     DatasetConfig, DatasetInfo, Embedding, EncoderConfig, Encoding, FeatureForm, GateConfig, GateEvidence,
     GzslGate, Held, Launcher, LauncherConfig, Linear, Observation, OpenEvidence, OracleLabels, Outcome,
-    PreprocessorConfig, PromptTower, PseudoUnseen, RecordedFeatures, SampleInfo, SampleRef, SampleRole, SeenMotion,
-    SeenSkeletons, SemanticProvider, SemanticsConfig, Sequence, SkeletonEncoder, Skeletons, SlotWeights, Sweep,
-    SweepTask, Task, TestTimeAdapter, TextEncoder, TextEncoderConfig, Tokens, Watch,
+    PreprocessorConfig, PromptTower, PseudoUnseen, RecordedFeatures, SampleInfo, SampleRef, SampleRole,
+    SeenMotion, SeenSkeletons, SemanticProvider, SemanticsConfig, Sequence, SkeletonEncoder, Skeletons,
+    SlotWeights, Sweep, SweepTask, Task, TestTimeAdapter, TextEncoder, TextEncoderConfig, Tokens, Watch,
 };
 pub use types::{
     ClassId, ClassList, ClassSplit, Column, FeatureMap, FilePath, Granularity, Part, Scores, SeenFeatures,

@@ -11,12 +11,19 @@ use crate::{SMALL, szar};
 /// A grid of small quickstarts in a folder, with further lines.
 fn grid(folder: &Path, more: &str) -> std::path::PathBuf {
     let path = folder.join("study.yaml");
-    let set: Vec<String> = SMALL.iter().filter_map(|s| s.split_once('=')).map(|(k, v)| format!("  {k}: {v}\n")).collect();
+    let set: Vec<String> = SMALL
+        .iter()
+        .filter_map(|s| s.split_once('='))
+        .map(|(k, v)| format!("  {k}: {v}\n"))
+        .collect();
     let pipeline = szar_tests::root().join("configs/quickstart.yaml");
     let text = format!(
         "pipeline: {}\nset:\n{}  evaluate: [zsl]\n  threads: 1\noutput: out\n{more}",
         pipeline.display(),
-        set.iter().filter(|s| !s.contains("threads") && !s.contains("aligner")).cloned().collect::<String>()
+        set.iter()
+            .filter(|s| !s.contains("threads") && !s.contains("aligner"))
+            .cloned()
+            .collect::<String>()
     );
     std::fs::write(&path, text).expect("written");
     path
@@ -40,7 +47,9 @@ fn both(command: &mut Command, code: i32) -> (String, String) {
 
 /// Times at which reports were written, by run.
 fn reports(folder: &Path) -> Vec<(String, std::time::SystemTime)> {
-    let runs = std::fs::read_dir(folder.join("out/runs")).expect("runs").flatten();
+    let runs = std::fs::read_dir(folder.join("out/runs"))
+        .expect("runs")
+        .flatten();
     let time = |e: std::fs::DirEntry| {
         let written = e.path().join("report.json").metadata().ok()?.modified().ok()?;
         Some((e.file_name().to_string_lossy().into_owned(), written))
@@ -56,17 +65,32 @@ fn a_grid_runs_what_is_valid_and_makes_its_tables() {
     let file = grid(folder.path(), AXES);
     let (text, err) = both(&mut ablate(&file, &["--dry-run"]), 0);
     // 4 seeds and aligners, two adapters each; 2 encoders, 4 models (`none` and `balance` read the same features).
-    assert!(text.contains("12 cells, 8 pipelines, 0 finished; 14 tasks are left"), "{text}");
-    assert!(err.contains("cannot run: eszsl / tent / 1; eszsl / tent / 2; devise / tent / 1 and 1 more: "), "{err}");
+    assert!(
+        text.contains("12 cells, 8 pipelines, 0 finished; 14 tasks are left"),
+        "{text}"
+    );
+    assert!(
+        err.contains("cannot run: eszsl / tent / 1; eszsl / tent / 2; devise / tent / 1 and 1 more: "),
+        "{err}"
+    );
     assert!(!folder.path().join("out").exists(), "a dry run writes nothing");
 
     let (text, err) = both(&mut ablate(&file, &[]), 0);
-    assert!(err.contains("12 cells: 8 finished, 0 failed, 4 invalid, 0 waiting"), "{err}");
-    let line = text.lines().find(|l| l.contains("eszsl") && l.contains("balance")).expect("a row");
+    assert!(
+        err.contains("12 cells: 8 finished, 0 failed, 4 invalid, 0 waiting"),
+        "{err}"
+    );
+    let line = text
+        .lines()
+        .find(|l| l.contains("eszsl") && l.contains("balance"))
+        .expect("a row");
     assert!(line.contains(" ± "), "{text}");
     let csv = std::fs::read_to_string(folder.path().join("out/results.csv")).expect("results");
     assert_eq!(csv.lines().count(), 13);
-    assert!(csv.starts_with("aligner,adapter,seed,status,error,run,class_mean,class_mean_adapted,"), "{csv}");
+    assert!(
+        csv.starts_with("aligner,adapter,seed,status,error,run,class_mean,class_mean_adapted,"),
+        "{csv}"
+    );
     for file in ["results.parquet", "table.md", "table.tex"] {
         assert!(folder.path().join("out").join(file).is_file(), "{file}");
     }
@@ -81,14 +105,28 @@ fn a_cell_of_a_grid_is_the_run_that_it_would_be_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let axes = "axes:\n  aligner: [{type: eszsl}]\n  adapters: [[], [{type: balance}]]\n";
     let file = grid(folder.path(), axes);
-    both(&mut ablate(&file, &["--grid", "launcher={type: local, threads: 1}"]), 0);
+    both(
+        &mut ablate(&file, &["--grid", "launcher={type: local, threads: 1}"]),
+        0,
+    );
     let runs = folder.path().join("out/runs");
-    let (name, _) = reports(folder.path()).into_iter().find(|(n, _)| n.contains("balance")).expect("a run");
+    let (name, _) = reports(folder.path())
+        .into_iter()
+        .find(|(n, _)| n.contains("balance"))
+        .expect("a run");
     let config = folder.path().join("out/configs").join(format!("{name}.yaml"));
     let alone = folder.path().join("alone");
     let output = format!("output={}", alone.display());
-    szar().arg("run").arg(config).args(["--set", &output]).assert().success();
-    assert_eq!(crate::results(&runs.join(&name)), crate::results(&crate::run_dir(&alone)));
+    szar()
+        .arg("run")
+        .arg(config)
+        .args(["--set", &output])
+        .assert()
+        .success();
+    assert_eq!(
+        crate::results(&runs.join(&name)),
+        crate::results(&crate::run_dir(&alone))
+    );
 }
 
 #[test]
@@ -117,7 +155,10 @@ fn a_killed_grid_goes_on_and_repeats_nothing() {
     let (_, err) = both(&mut ablate(&file, &[]), 0);
     assert!(err.contains("8 cells: 8 finished"), "{err}");
     let after = reports(folder.path());
-    assert!(before.iter().all(|report| after.contains(report)), "{before:?}\n{after:?}");
+    assert!(
+        before.iter().all(|report| after.contains(report)),
+        "{before:?}\n{after:?}"
+    );
 }
 
 #[test]
@@ -126,8 +167,14 @@ fn a_cell_that_fails_stops_nothing_else_and_is_named() {
     let axes = "axes:\n  aligner:\n    eszsl: {aligner: {type: eszsl}}\n    lost: {aligner: {type: purls, weights: nowhere.pt}}\n  seed: [1]\n";
     let file = grid(folder.path(), axes);
     let (_, err) = both(&mut ablate(&file, &[]), 1);
-    assert!(err.contains("2 cells: 1 finished, 1 failed, 0 invalid, 0 waiting"), "{err}");
-    assert!(err.contains("failed: lost / 1: ") && err.contains("nowhere.pt"), "{err}");
+    assert!(
+        err.contains("2 cells: 1 finished, 1 failed, 0 invalid, 0 waiting"),
+        "{err}"
+    );
+    assert!(
+        err.contains("failed: lost / 1: ") && err.contains("nowhere.pt"),
+        "{err}"
+    );
     let (text, _) = both(&mut ablate(&file, &["--status"]), 0);
     assert!(text.contains("1 failed"), "{text}");
     let table = std::fs::read_to_string(folder.path().join("out/table.md")).expect("a table");
@@ -139,10 +186,19 @@ fn mistakes_in_a_grid_are_found_before_anything_runs() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = grid(folder.path(), "axes: {aligner.partitoin: [static, global]}\n");
     let (_, err) = both(&mut ablate(&file, &[]), 2);
-    assert!(err.contains("none of the grid's 2 cells can run") && err.contains("did you mean `partition`?"), "{err}");
-    let file = grid(folder.path(), "axis: {seed: [1]}\naxes: {seed: [1]}\nlauncher: {type: slrum}\n");
+    assert!(
+        err.contains("none of the grid's 2 cells can run") && err.contains("did you mean `partition`?"),
+        "{err}"
+    );
+    let file = grid(
+        folder.path(),
+        "axis: {seed: [1]}\naxes: {seed: [1]}\nlauncher: {type: slrum}\n",
+    );
     let (_, err) = both(&mut ablate(&file, &[]), 2);
-    assert!(err.contains("did you mean `axes`?") && err.contains("did you mean `slurm`?"), "{err}");
+    assert!(
+        err.contains("did you mean `axes`?") && err.contains("did you mean `slurm`?"),
+        "{err}"
+    );
     let (_, err) = both(&mut ablate(&folder.path().join("none.yaml"), &[]), 2);
     assert!(err.contains("cannot read") && err.contains("none.yaml"), "{err}");
 }
@@ -150,7 +206,10 @@ fn mistakes_in_a_grid_are_found_before_anything_runs() {
 #[test]
 fn a_cluster_that_is_not_there_is_said_so() {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = grid(folder.path(), "axes: {aligner: [{type: eszsl}]}\nlauncher: {type: slurm}\n");
+    let file = grid(
+        folder.path(),
+        "axes: {aligner: [{type: eszsl}]}\nlauncher: {type: slurm}\n",
+    );
     let mut command = ablate(&file, &["--detach"]);
     let (_, err) = both(command.env("PATH", folder.path()), 1);
     assert!(err.contains("there is no `sbatch` on the PATH"), "{err}");

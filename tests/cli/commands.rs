@@ -39,7 +39,8 @@ fn an_unknown_component_suggests_the_nearest() {
 
 #[test]
 fn every_shipped_configuration_is_fine() {
-    let folders = ["configs", "configs/adapters", "configs/features"].map(|f| std::fs::read_dir(szar_tests::root().join(f)));
+    let folders = ["configs", "configs/adapters", "configs/features"]
+        .map(|f| std::fs::read_dir(szar_tests::root().join(f)));
     let yaml = folders
         .into_iter()
         .flat_map(|folder| folder.expect("configurations"))

@@ -28,7 +28,8 @@ fn page(runs: &[&Path], out: &Path) -> String {
 }
 
 fn count(html: &Html, selector: &str) -> usize {
-    html.select(&Selector::parse(selector).expect("a selector")).count()
+    html.select(&Selector::parse(selector).expect("a selector"))
+        .count()
 }
 
 /// The data of the page.
@@ -48,23 +49,50 @@ fn rename_a_class(dir: &Path) {
     std::fs::write(dir.join("report.json"), changed).expect("written");
     let lines = std::fs::read_to_string(dir.join("predictions.csv")).expect("predictions");
     let quoted = format!(",\"{}\",", UNSAFE.replace('"', "\"\""));
-    std::fs::write(dir.join("predictions.csv"), lines.replace(&format!(",{name},"), &quoted)).expect("written");
+    std::fs::write(
+        dir.join("predictions.csv"),
+        lines.replace(&format!(",{name},"), &quoted),
+    )
+    .expect("written");
 }
 
 #[test]
 fn a_page_has_every_section_and_loads_nothing() {
-    let adaptive = ["aligner.partition=adaptive", "adapters=[{type: skeleton-cache, capacity: 4}]"];
+    let adaptive = [
+        "aligner.partition=adaptive",
+        "adapters=[{type: skeleton-cache, capacity: 4}]",
+    ];
     let (_keep, dir) = finished(&adaptive);
     rename_a_class(&dir);
     let text = page(&[&dir], &dir.join("report.html"));
     let html = Html::parse_document(&text);
     for part in [
-        "setting", "results", "classes", "confusion", "stream", "memory", "space", "attention", "motions", "cost",
+        "setting",
+        "results",
+        "classes",
+        "confusion",
+        "stream",
+        "memory",
+        "space",
+        "attention",
+        "motions",
+        "cost",
     ] {
         assert_eq!(count(&html, &format!("section#run1-{part}")), 1, "{part}");
     }
-    for part in ["classes", "confusion", "stream", "memory", "space", "attention", "cost"] {
-        assert!(count(&html, &format!("section#run1-{part} figure svg")) > 0, "{part}");
+    for part in [
+        "classes",
+        "confusion",
+        "stream",
+        "memory",
+        "space",
+        "attention",
+        "cost",
+    ] {
+        assert!(
+            count(&html, &format!("section#run1-{part} figure svg")) > 0,
+            "{part}"
+        );
     }
     assert_eq!(count(&html, "section#run1-motions figure svg animate").min(8), 8);
     assert_eq!(count(&html, "figure"), count(&html, "figure button.save"));
@@ -73,7 +101,10 @@ fn a_page_has_every_section_and_loads_nothing() {
     // Nothing is fetched: no address but the names of namespaces, and nothing that loads.
     let namespaces = text.replace("http://www.w3.org/2000/svg", "");
     assert!(!namespaces.contains("http://") && !namespaces.contains("https://") && !text.contains("url("));
-    assert_eq!(count(&html, "img, link, iframe, script[src], [href^='//'], [onerror]"), 0);
+    assert_eq!(
+        count(&html, "img, link, iframe, script[src], [href^='//'], [onerror]"),
+        0
+    );
     assert_eq!(count(&html, "script"), 2);
     let data = data(&html);
     assert_eq!(data["runs"][0]["report"]["data"]["unseen"][0], UNSAFE);
@@ -103,7 +134,10 @@ fn runs_are_compared_sample_by_sample_and_by_the_number_they_differ_in() {
 #[test]
 fn what_a_folder_lacks_is_said_in_its_place() {
     let output = tempfile::tempdir().expect("a folder");
-    small_run(output.path()).args(["--no-record", "--set", "adapters=[]"]).assert().success();
+    small_run(output.path())
+        .args(["--no-record", "--set", "adapters=[]"])
+        .assert()
+        .success();
     let dir = run_dir(output.path());
     assert!(!dir.join("record.safetensors").exists());
     std::fs::remove_file(dir.join("config.yaml")).expect("removed");
@@ -119,15 +153,20 @@ fn what_a_folder_lacks_is_said_in_its_place() {
     std::fs::write(dir.join("report.json"), report.to_string()).expect("written");
     let assert = szar().arg("report").arg(&dir).assert().code(2);
     let err = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
-    assert!(err.contains("report.json") && err.contains("written by szar 0.0.1"), "{err}");
+    assert!(
+        err.contains("report.json") && err.contains("written by szar 0.0.1"),
+        "{err}"
+    );
 }
 
 #[test]
 fn a_browser_shows_the_page() {
-    let browser = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
-        let version = Command::new(name).arg("--version").output();
-        version.is_ok_and(|v| v.status.success())
-    });
+    let browser = ["chromium", "chromium-browser", "google-chrome"]
+        .into_iter()
+        .find(|name| {
+            let version = Command::new(name).arg("--version").output();
+            version.is_ok_and(|v| v.status.success())
+        });
     let Some(browser) = browser else {
         eprintln!("skipped: no chromium on the PATH");
         return;
@@ -137,13 +176,26 @@ fn a_browser_shows_the_page() {
     page(&[&dir], &file);
     let picture = dir.join("page.png");
     let status = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1280,2000"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--window-size=1280,2000",
+        ])
         .arg(format!("--user-data-dir={}", dir.join("browser").display()))
         .arg(format!("--screenshot={}", picture.display()))
-        .arg(format!("file://{}", file.canonicalize().expect("a path").display()))
+        .arg(format!(
+            "file://{}",
+            file.canonicalize().expect("a path").display()
+        ))
         .output()
         .expect("a browser");
-    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    assert!(
+        status.status.success(),
+        "{}",
+        String::from_utf8_lossy(&status.stderr)
+    );
     // A page of text and charts: an empty one of this size is a tenth of that.
     let size = std::fs::metadata(&picture).expect("a picture").len();
     assert!(size > 60_000, "{size} bytes");

@@ -15,7 +15,13 @@ impl Cluster {
     /// `None`, and a line on stderr, where Slurm is not installed.
     fn start() -> Option<Self> {
         let installed = ["slurmctld", "slurmd", "munged", "sbatch"].iter().all(|name| {
-            let places = ["/usr/sbin", "/usr/bin", "/sbin", "/usr/local/bin", "/usr/local/sbin"];
+            let places = [
+                "/usr/sbin",
+                "/usr/bin",
+                "/sbin",
+                "/usr/local/bin",
+                "/usr/local/sbin",
+            ];
             places.iter().any(|place| Path::new(place).join(name).exists())
         });
         if !installed {
@@ -24,13 +30,20 @@ impl Cluster {
         }
         let folder = tempfile::tempdir().expect("a folder");
         let output = Self::script("start", folder.path()).output().expect("a shell");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Some(Self { folder })
     }
 
     fn script(what: &str, folder: &Path) -> Command {
         let mut command = Command::new("bash");
-        command.arg(szar_tests::root().join("tests/slurm/cluster.sh")).arg(what).arg(folder);
+        command
+            .arg(szar_tests::root().join("tests/slurm/cluster.sh"))
+            .arg(what)
+            .arg(folder);
         command
     }
 
@@ -41,10 +54,18 @@ impl Cluster {
     /// `szar ablate` on this cluster: exit code, stdout and stderr.
     fn ablate(&self, grid: &Path, more: &[&str]) -> (i32, String, String) {
         let mut command = szar();
-        command.arg("ablate").arg(grid).args(more).env("SLURM_CONF", self.folder.path().join("slurm.conf"));
+        command
+            .arg("ablate")
+            .arg(grid)
+            .args(more)
+            .env("SLURM_CONF", self.folder.path().join("slurm.conf"));
         let output = command.output().expect("it runs");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+        (
+            output.status.code().unwrap_or(-1),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
     }
 }
 
@@ -75,7 +96,10 @@ fn a_grid_runs_on_a_cluster_and_can_be_watched_stopped_and_resumed() {
 
     let refused = grid(folder.path(), "partition: nowhere");
     let (code, _, err) = cluster.ablate(&refused, &[]);
-    assert!(code == 1 && err.contains("sbatch refused") && err.contains("nvalid partition"), "{err}");
+    assert!(
+        code == 1 && err.contains("sbatch refused") && err.contains("nvalid partition"),
+        "{err}"
+    );
 
     // Held back by a node that is not free, so that there is something to look at.
     let held = grid(folder.path(), "options: [--begin=now+1hour]");
@@ -84,11 +108,15 @@ fn a_grid_runs_on_a_cluster_and_can_be_watched_stopped_and_resumed() {
     let (_, out, _) = cluster.ablate(&held, &["--status"]);
     assert!(out.contains("4 waiting") && out.contains("pending"), "{out}");
     let (_, _, err) = cluster.ablate(&held, &["--detach"]);
-    assert!(err.contains("in the queue already"), "nothing is handed over twice: {err}");
+    assert!(
+        err.contains("in the queue already"),
+        "nothing is handed over twice: {err}"
+    );
     let (code, _, err) = cluster.ablate(&held, &["--cancel"]);
     assert!(code == 0 && err.contains("stopped"), "{err}");
     let begun = Instant::now();
-    while cluster.ablate(&held, &["--status"]).1.contains("job ") && begun.elapsed() < Duration::from_secs(30) {
+    while cluster.ablate(&held, &["--status"]).1.contains("job ") && begun.elapsed() < Duration::from_secs(30)
+    {
         std::thread::sleep(Duration::from_millis(200));
     }
 
@@ -99,10 +127,16 @@ fn a_grid_runs_on_a_cluster_and_can_be_watched_stopped_and_resumed() {
     assert!(err.contains("4 cells: 4 finished, 0 failed"), "{err}");
     assert!(out.contains("devise") && out.contains("balance"), "{out}");
     let (code, again, err) = cluster.ablate(&file, &[]);
-    assert!(code == 0 && again == out && !err.contains("job "), "nothing is run twice: {err}");
+    assert!(
+        code == 0 && again == out && !err.contains("job "),
+        "nothing is run twice: {err}"
+    );
 
     cluster.stop();
     let more = grid(folder.path(), "chunk: 1");
     let (code, _, err) = cluster.ablate(&more, &["--set", "seed=9", "--detach"]);
-    assert!(code == 1 && err.contains("sbatch refused"), "a controller that is down: {err}");
+    assert!(
+        code == 1 && err.contains("sbatch refused"),
+        "a controller that is down: {err}"
+    );
 }

@@ -376,7 +376,9 @@ mod tests {
             .fits_on_encoder_logits()
         };
         // Who names the class is asked for test samples alone.
-        assert!(fits(Source::Encoder, None) && !fits(Source::Encoder, Some(1.0)) && !fits(Source::Aligner, None));
+        assert!(
+            fits(Source::Encoder, None) && !fits(Source::Encoder, Some(1.0)) && !fits(Source::Aligner, None)
+        );
         assert!(
             EntropyGateConfig {
                 source: Source::Aligner,

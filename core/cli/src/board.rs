@@ -24,7 +24,11 @@ impl<'a> Board<'a> {
     /// Draws nothing yet.
     pub fn new(output: &'a Output) -> Self {
         let drawn = std::io::stderr().is_terminal() && !output.quiet;
-        let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if drawn {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let all = MultiProgress::with_draw_target(target);
         let bar = all.add(ProgressBar::new(0));
         bar.set_style(style("{bar:30} {pos}/{len} tasks  {msg}  {elapsed}, {eta} left"));
@@ -78,7 +82,8 @@ impl Watch for Board<'_> {
             self.failed += 1;
             let name = self.names.get(outcome.task).map_or("", String::as_str);
             let first = error.lines().next().unwrap_or_default();
-            self.all.suspend(|| self.output.say(&format!("failed: {name}: {first}")));
+            self.all
+                .suspend(|| self.output.say(&format!("failed: {name}: {first}")));
             self.bar.set_message(format!("{} failed", self.failed));
         }
         // Where nothing is drawn, each tenth part is worth a line.

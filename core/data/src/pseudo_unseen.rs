@@ -15,8 +15,8 @@ use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use szar_core::{
-    BuildContext, ClassId, ClassSplit, ComponentInfo, ComponentKind, Dataset, DatasetConfig, DatasetInfo, Error, Mark,
-    Problems, Result, SampleInfo, SampleRole, Seed, Sequence, SkeletonLayout,
+    BuildContext, ClassId, ClassSplit, ComponentInfo, ComponentKind, Dataset, DatasetConfig, DatasetInfo,
+    Error, Mark, Problems, Result, SampleInfo, SampleRole, Seed, Sequence, SkeletonLayout,
 };
 
 use crate::motion::ProceduralConfig;
@@ -61,11 +61,17 @@ impl DatasetConfig for PseudoUnseenConfig {
             "gives features of an encoder that was trained on all seen classes: none of them can stand for an unseen one".into()
         });
         problems.check(self.unseen >= 2, "unseen", || {
-            format!("must be at least 2, got {}: one class alone is always right", self.unseen)
+            format!(
+                "must be at least 2, got {}: one class alone is always right",
+                self.unseen
+            )
         });
         problems.check(self.folds >= 1, "folds", || "must be at least 1, got 0".into());
         problems.check(self.fold < self.folds.max(1), "fold", || {
-            format!("must be less than `folds`, which is {}, got {}", self.folds, self.fold)
+            format!(
+                "must be less than `folds`, which is {}, got {}",
+                self.folds, self.fold
+            )
         });
         problems.check((0.0..0.9).contains(&self.test), "test", || {
             format!("must be at least 0 and less than 0.9, got {}", self.test)
@@ -128,19 +134,28 @@ impl PseudoUnseenConfig {
         ids.shuffle(&mut Seed(self.seed).derive("pseudo-unseen", 0).rng());
         let held: Vec<ClassId> = ids[self.fold * self.unseen..][..self.unseen].to_vec();
         let left: Vec<ClassId> = ids.into_iter().filter(|id| !held.contains(id)).collect();
-        let name = format!("{}, {}_{} fold {}", split.name(), left.len(), held.len(), self.fold);
+        let name = format!(
+            "{}, {}_{} fold {}",
+            split.name(),
+            left.len(),
+            held.len(),
+            self.fold
+        );
         ClassSplit::new(&name, seen, &left, &held)
     }
 
     fn roles(&self, inner: &dyn Dataset, split: &ClassSplit) -> Vec<SampleInfo> {
         let mut samples = inner.samples().to_vec();
         for sample in &mut samples {
-            let known = split.seen().column(sample.class).is_some() || split.unseen().column(sample.class).is_some();
+            let known =
+                split.seen().column(sample.class).is_some() || split.unseen().column(sample.class).is_some();
             if sample.role != SampleRole::Train || !known {
                 sample.role = SampleRole::Outside;
             }
         }
-        let mut rng = Seed(self.seed).derive("pseudo-unseen/test", self.fold as u64).rng();
+        let mut rng = Seed(self.seed)
+            .derive("pseudo-unseen/test", self.fold as u64)
+            .rng();
         for class in split.seen().ids() {
             let of_class = |i: &usize| samples[*i].class == *class && samples[*i].role == SampleRole::Train;
             let mut members: Vec<usize> = (0..samples.len()).filter(of_class).collect();
@@ -171,8 +186,14 @@ impl Dataset for PseudoUnseen {
     }
 
     fn load(&self, sample: usize) -> Result<Sequence> {
-        if self.samples.get(sample).is_none_or(|s| s.role == SampleRole::Outside) {
-            return Err(Error::Input(format!("sample {sample} has no part in a validation on seen classes")));
+        if self
+            .samples
+            .get(sample)
+            .is_none_or(|s| s.role == SampleRole::Outside)
+        {
+            return Err(Error::Input(format!(
+                "sample {sample} has no part in a validation on seen classes"
+            )));
         }
         self.inner.load(sample)
     }
@@ -219,7 +240,10 @@ mod tests {
         let mut all = BTreeSet::new();
         for fold in 0..3 {
             let split = config(fold).build(&build_context()).unwrap().split().unwrap();
-            assert_eq!((split.unseen().len(), split.seen().len()), (5, truth.seen().len() - 5));
+            assert_eq!(
+                (split.unseen().len(), split.seen().len()),
+                (5, truth.seen().len() - 5)
+            );
             for id in split.unseen().ids() {
                 assert!(all.insert(*id) && truth.seen().column(*id).is_some());
             }
@@ -230,7 +254,12 @@ mod tests {
     fn every_class_that_is_left_keeps_training_samples_and_gives_test_samples() {
         let data = config(1).build(&build_context()).unwrap();
         for class in data.split().unwrap().seen().ids() {
-            let count = |role| data.samples().iter().filter(|s| s.class == *class && s.role == role).count();
+            let count = |role| {
+                data.samples()
+                    .iter()
+                    .filter(|s| s.class == *class && s.role == role)
+                    .count()
+            };
             assert!(count(SampleRole::Train) > count(SampleRole::Test) && count(SampleRole::Test) > 0);
         }
     }
@@ -241,7 +270,14 @@ mod tests {
             unseen: 8,
             ..config(0)
         };
-        let error = config.build(&build_context()).map(|_| ()).unwrap_err().to_string();
-        assert!(error.contains("3 folds of 8 classes need more than 24 seen classes"), "{error}");
+        let error = config
+            .build(&build_context())
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("3 folds of 8 classes need more than 24 seen classes"),
+            "{error}"
+        );
     }
 }

@@ -22,11 +22,11 @@ mod train;
 
 pub use conform::{CaseReport, Verdict, conform};
 pub use report::Report;
-pub use train::content_hash;
 pub use run::{
     Extracted, Models, Outcome, RunOptions, SAVE_EVERY, cache_dir, encoder_key, extract, model_key,
     prepare_after, reads_map, run, run_after,
 };
+pub use train::content_hash;
 
 // A crate that nobody names is not linked, and its components vanish in silence.
 use szar_adapters as _;

@@ -282,7 +282,10 @@ pub fn read(path: &Path) -> Result<Report> {
         let found: Option<serde_json::Value> = serde_json::from_str(&text).ok();
         let version = found.as_ref().and_then(|v| v["provenance"]["szar"].as_str());
         let by = match version.filter(|v| *v != env!("CARGO_PKG_VERSION")) {
-            Some(version) => format!(" (written by szar {version}, this is {})", env!("CARGO_PKG_VERSION")),
+            Some(version) => format!(
+                " (written by szar {version}, this is {})",
+                env!("CARGO_PKG_VERSION")
+            ),
             None => String::new(),
         };
         Error::format(path, format!("line {}", e.line()), format!("{e}{by}"))

@@ -50,7 +50,10 @@ pub struct Comparison {
 /// # Errors
 /// When nothing is found at a path, or a report is damaged.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Report>> {
-    files(paths)?.iter().map(|file| crate::report::read(file)).collect()
+    files(paths)?
+        .iter()
+        .map(|file| crate::report::read(file))
+        .collect()
 }
 
 /// The reports at or below the given files and folders, in order of their paths below each.

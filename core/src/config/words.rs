@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use jsonschema::{ValidationError, Validator};
 use jsonschema::error::{TypeKind, ValidationErrorKind as Why};
+use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
 use super::tree::{below, describe};
@@ -53,12 +53,19 @@ pub(crate) fn complaints(schema: &Value, value: &Value) -> Result<Vec<Complaint>
 fn validator(schema: &Value) -> Result<Arc<Validator>, String> {
     static COMPILED: RwLock<BTreeMap<String, Arc<Validator>>> = RwLock::new(BTreeMap::new());
     let key = schema.to_string();
-    let known = COMPILED.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+    let known = COMPILED
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(&key)
+        .cloned();
     if let Some(known) = known {
         return Ok(known);
     }
     let compiled = Arc::new(jsonschema::validator_for(schema).map_err(|e| e.to_string())?);
-    COMPILED.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&compiled));
+    COMPILED
+        .write()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(key, Arc::clone(&compiled));
     Ok(compiled)
 }
 

@@ -24,8 +24,8 @@ pub use aligner::{
 pub use augmentation::{Augmentation, AugmentationConfig};
 pub use dataset::{Dataset, DatasetConfig, DatasetInfo, SampleInfo, SampleRole, Sequence};
 pub use encoder::{EncoderConfig, Encoding, SeenSkeletons, SkeletonEncoder};
-pub use launcher::{Launcher, LauncherConfig, Outcome, Sweep, SweepTask, Watch};
 pub use features::{FeatureForm, RecordedFeatures};
 pub use gate::{GateConfig, GateEvidence, GzslGate, OpenEvidence, PseudoUnseen};
+pub use launcher::{Launcher, LauncherConfig, Outcome, Sweep, SweepTask, Watch};
 pub use preprocessor::PreprocessorConfig;
 pub use semantics::{PromptTower, SemanticProvider, SemanticsConfig, TextEncoder, TextEncoderConfig};

@@ -89,7 +89,9 @@ impl Batch {
             return Ok(());
         }
         let name = launcher.typetag_name();
-        Err(Error::Input(format!("launcher `{name}` runs only as long as this program does: leave `--detach` out")))
+        Err(Error::Input(format!(
+            "launcher `{name}` runs only as long as this program does: leave `--detach` out"
+        )))
     }
 
     /// What a launcher knows of tasks that were handed over.
@@ -97,7 +99,9 @@ impl Batch {
     /// # Errors
     /// When the place cannot be asked.
     pub fn queue(&self, launcher: &dyn LauncherConfig) -> Result<Option<String>> {
-        launcher.build()?.status(&self.described(PathBuf::new(), Vec::new(), Vec::new()))
+        launcher
+            .build()?
+            .status(&self.described(PathBuf::new(), Vec::new(), Vec::new()))
     }
 
     /// Stops tasks that were handed over. True when there was anything to stop.
@@ -105,7 +109,9 @@ impl Batch {
     /// # Errors
     /// When the place cannot be told.
     pub fn stop(&self, launcher: &dyn LauncherConfig) -> Result<bool> {
-        launcher.build()?.cancel(&self.described(PathBuf::new(), Vec::new(), Vec::new()))
+        launcher
+            .build()?
+            .cancel(&self.described(PathBuf::new(), Vec::new(), Vec::new()))
     }
 
     /// What is left to do, written down; `None` when there is nothing.
@@ -155,7 +161,11 @@ impl Batch {
 
     /// Names of the tasks that are left.
     pub fn task_names(&self) -> Vec<String> {
-        self.plan.left().iter().map(|t| self.plan.tasks[*t].name.clone()).collect()
+        self.plan
+            .left()
+            .iter()
+            .map(|t| self.plan.tasks[*t].name.clone())
+            .collect()
     }
 }
 
@@ -171,7 +181,10 @@ impl Watch for Keeper<'_> {
     }
 
     fn ended(&mut self, outcome: &Outcome) {
-        let file = self.sweep.outcomes.join(format!("{}.json", self.sweep.tasks[outcome.task].name));
+        let file = self
+            .sweep
+            .outcomes
+            .join(format!("{}.json", self.sweep.tasks[outcome.task].name));
         if outcome.error.is_some() && !file.exists() {
             let text = serde_json::to_string(outcome).unwrap_or_default();
             if let Err(error) = write_atomically(&file, text.as_bytes()) {

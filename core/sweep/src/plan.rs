@@ -144,7 +144,8 @@ impl Plan {
             let keeps = pipelines[members[0]].pipeline.features.keep;
             let map = members.iter().any(|i| reads_map(pipelines[*i]));
             let wanted = models.len() > 1 && keeps;
-            let encoder = wanted.then(|| self.first(members[0], "encoder", Step::Encoder { map }, &key, None));
+            let encoder =
+                wanted.then(|| self.first(members[0], "encoder", Step::Encoder { map }, &key, None));
             for (key, members) in models {
                 let shared = members.len() > 1;
                 let model = shared.then(|| self.first(members[0], "model", Step::Model, key, encoder));
@@ -295,7 +296,10 @@ impl Plan {
         let tasks: Vec<Task> = left.iter().map(|t| renumbered(&self.tasks[*t])).collect();
         let text = serde_json::to_string(&tasks).map_err(|e| Error::Input(e.to_string()))?;
         // Several lists may be in use at once: jobs of a cluster go on while a new call looks at what is left.
-        let path = self.folder.join("outcomes").join(format!("tasks-{}.json", digest(&text)));
+        let path = self
+            .folder
+            .join("outcomes")
+            .join(format!("tasks-{}.json", digest(&text)));
         if !path.exists() {
             write_atomically(&path, text.as_bytes())?;
         }
@@ -323,12 +327,22 @@ fn forget(path: &Path) -> Result<()> {
 
 /// A name for files: words of small letters and digits, at most 60 characters.
 fn slug(label: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { ' ' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '.' {
+            c.to_ascii_lowercase()
+        } else {
+            ' '
+        }
+    };
     let text: String = label.chars().map(plain).collect();
     let words: Vec<&str> = text.split_whitespace().collect();
     let joined = words.join("-");
     let short: String = joined.chars().take(60).collect();
-    if short.is_empty() { "cell".into() } else { short.trim_matches('-').to_owned() }
+    if short.is_empty() {
+        "cell".into()
+    } else {
+        short.trim_matches('-').to_owned()
+    }
 }
 
 fn digest(text: &str) -> String {

@@ -35,14 +35,23 @@ pub fn work(
     tell: &mut dyn FnMut(&Outcome) -> Result<()>,
 ) -> Result<()> {
     let tasks = read_tasks(file)?;
-    let folder: PathBuf = file.parent().and_then(Path::parent).unwrap_or(Path::new(".")).to_owned();
+    let folder: PathBuf = file
+        .parent()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("."))
+        .to_owned();
     let mut models = Models::default();
     for number in numbers {
         let number = number?;
         let task = tasks.get(number).ok_or_else(|| {
             Error::Input(format!("there is no task {number}, the list has {}", tasks.len()))
         })?;
-        if task.after.iter().filter_map(|t| tasks.get(*t)).any(|before| has_failed(&folder, before)) {
+        if task
+            .after
+            .iter()
+            .filter_map(|t| tasks.get(*t))
+            .any(|before| has_failed(&folder, before))
+        {
             continue;
         }
         let started = Instant::now();
@@ -98,7 +107,10 @@ fn guarded(body: impl FnOnce() -> Result<()>) -> Result<()> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-        Err(Error::Input(format!("internal error, please report it: {}", text.unwrap_or("no message"))))
+        Err(Error::Input(format!(
+            "internal error, please report it: {}",
+            text.unwrap_or("no message")
+        )))
     })
 }
 

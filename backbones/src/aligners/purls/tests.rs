@@ -292,13 +292,26 @@ fn attention_is_what_the_slots_are_made_with() {
     let (map, candidates) = (maps(3), anchors(4, 8));
     let columns = Tensor::from_slice(&[2i64, 0, 3]);
     let attention = aligner.attention(&map, &candidates, &columns).unwrap().unwrap();
-    assert_eq!((attention.names.len(), attention.weights.size()), (8, vec![3, 8, 30]));
+    assert_eq!(
+        (attention.names.len(), attention.weights.size()),
+        (8, vec![3, 8, 30])
+    );
     let seen = aligner.view(&map).unwrap();
     let probes = aligner.judge(&candidates, false).unwrap().probes().unwrap();
-    let slots = aligner.network.fuse(&seen, Some(&probes.index_select(0, &columns)));
-    assert!(close(&attention.weights.bmm(&seen).flatten(1, 2), &slots.unwrap()));
-    let thirds = built(&small()).attention(&map, &candidates, &columns).unwrap().unwrap();
-    let sums = thirds.weights.sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
+    let slots = aligner
+        .network
+        .fuse(&seen, Some(&probes.index_select(0, &columns)));
+    assert!(close(
+        &attention.weights.bmm(&seen).flatten(1, 2),
+        &slots.unwrap()
+    ));
+    let thirds = built(&small())
+        .attention(&map, &candidates, &columns)
+        .unwrap()
+        .unwrap();
+    let sums = thirds
+        .weights
+        .sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
     assert!(close(&sums, &sums.ones_like()));
     let fixed = built(&PurlsConfig {
         partition: Partition::Static,

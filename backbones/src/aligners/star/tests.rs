@@ -92,7 +92,9 @@ fn attention_stays_inside_its_part(toy: &Toy, aligner: &dyn Aligner) {
     for (p, name) in attention.names.iter().enumerate() {
         let own = skeleton.part(name.as_str()).unwrap();
         let own: Vec<i64> = own.iter().map(|j| *j as i64).collect();
-        let inside = by_joint.select(1, p as i64).index_select(1, &Tensor::from_slice(&own));
+        let inside = by_joint
+            .select(1, p as i64)
+            .index_select(1, &Tensor::from_slice(&own));
         let sum = inside.sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
         assert!(close(&sum, &sum.ones_like()), "{name}");
     }

@@ -52,7 +52,11 @@ pub fn run(args: &Args, output: &Output, cancel: &Cancel) -> Result<ExitCode> {
     }
     if args.cancel {
         let stopped = ablation.batch.stop(ablation.grid.launcher.as_ref())?;
-        output.say(if stopped { "stopped" } else { "nothing of this grid was handed over, or it is over" });
+        output.say(if stopped {
+            "stopped"
+        } else {
+            "nothing of this grid was handed over, or it is over"
+        });
         return Ok(ExitCode::SUCCESS);
     }
     if args.detach || !args.table {
@@ -130,13 +134,19 @@ fn tables(ablation: &Ablation, output: &Output) -> Result<ExitCode> {
         });
         output.json(&rows.collect::<Vec<_>>())?;
     } else {
-        let text = terminal(&ablation.grid, &results.tables(&ablation.grid), &results.beside(&ablation.grid));
+        let text = terminal(
+            &ablation.grid,
+            &results.tables(&ablation.grid),
+            &results.beside(&ablation.grid),
+        );
         output.result(&text)?;
     }
     output.say(&counts(&ablation.batch, &ended));
     troubles(&ended, output);
     let folder = ablation.grid.output.0.display();
-    output.say(&format!("results.csv, results.parquet, table.md and table.tex are in {folder}"));
+    output.say(&format!(
+        "results.csv, results.parquet, table.md and table.tex are in {folder}"
+    ));
     Ok(ExitCode::from(u8::from(!ended.failed.is_empty())))
 }
 
@@ -163,7 +173,11 @@ fn troubles(ended: &Ended, output: &Output) {
         }
         for (why, labels) in reasons {
             let more = labels.len().saturating_sub(3);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
             let shown: Vec<&str> = labels.iter().take(3).copied().collect();
             output.say(&format!("{word}: {}{more}: {why}", shown.join("; ")));
         }

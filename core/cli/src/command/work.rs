@@ -44,7 +44,12 @@ pub fn run(args: &Args, output: &Output, cancel: &Cancel) -> Result<ExitCode> {
     if args.tasks.is_empty() {
         work(&args.list, &mut numbers(cancel), &worker, &mut tell)?;
     } else {
-        work(&args.list, &mut args.tasks.iter().copied().map(Ok), &worker, &mut tell)?;
+        work(
+            &args.list,
+            &mut args.tasks.iter().copied().map(Ok),
+            &worker,
+            &mut tell,
+        )?;
     }
     Ok(ExitCode::from(u8::from(failed)))
 }

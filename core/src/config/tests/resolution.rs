@@ -347,7 +347,10 @@ fn fields_in_lists_and_under_names_of_the_users_are_listed_too() {
         "$defs": {"Range": {"required": ["from"], "properties": {"from": {"type": "number"}}}},
     });
     let list = crate::config::fields_of(&schema, None);
-    let names: Vec<_> = list.iter().map(|f| (f.name.as_str(), f.required, f.default.as_str())).collect();
+    let names: Vec<_> = list
+        .iter()
+        .map(|f| (f.name.as_str(), f.required, f.default.as_str()))
+        .collect();
     let expected = [
         ("space", true, ""),
         ("space.NAME.from", true, ""),
@@ -359,7 +362,10 @@ fn fields_in_lists_and_under_names_of_the_users_are_listed_too() {
     assert_eq!(list[4].meanings, ["Equal differences.", ""]);
     let pipeline = crate::config::pipeline_fields();
     let field = |name: &str| pipeline.iter().find(|f| f.name == name).unwrap();
-    assert_eq!((field("seed").default.as_str(), field("seed").required), ("5", false));
+    assert_eq!(
+        (field("seed").default.as_str(), field("seed").required),
+        ("5", false)
+    );
     assert_eq!(field("stream.batch").default, "64");
     assert!(field("encoder").required && field("encoder").type_words.starts_with("an encoder: "));
 }

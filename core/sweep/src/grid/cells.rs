@@ -40,13 +40,19 @@ impl Cell {
 
     /// Its points in one line.
     pub fn label(&self) -> String {
-        self.at.values().map(String::as_str).collect::<Vec<_>>().join(" / ")
+        self.at
+            .values()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(" / ")
     }
 
     /// Is it at these points?
     pub fn is_at(&self, points: &IndexMap<String, Labels>) -> bool {
         let here = |(axis, labels): (&String, &Labels)| {
-            self.at.get(axis).is_some_and(|label| labels.names().contains(label))
+            self.at
+                .get(axis)
+                .is_some_and(|label| labels.names().contains(label))
         };
         points.iter().all(here)
     }
@@ -59,7 +65,9 @@ impl Cell {
 pub fn given(texts: &[String]) -> Result<Vec<Layer>> {
     let one = |text: &String| {
         let (field, value) = text.split_once('=').ok_or_else(|| {
-            Error::Input(format!("`{text}` is no field and value: write it as `--set dataset.root=/data`"))
+            Error::Input(format!(
+                "`{text}` is no field and value: write it as `--set dataset.root=/data`"
+            ))
         })?;
         let value = serde_yaml::from_str(value)
             .map_err(|e| Error::Input(format!("--set {text}: `{value}` is not valid YAML: {e}")))?;
@@ -77,7 +85,9 @@ pub fn expand(grid: &Grid, document: &Document, given: &[Layer]) -> Result<Vec<C
     let groups = groups(grid);
     let count = groups.iter().map(Vec::len).try_fold(1usize, usize::checked_mul);
     if count.is_none_or(|n| n > MOST) {
-        return Err(Error::Input(format!("the axes have more than {MOST} combinations; leave some out, or make several grids")));
+        return Err(Error::Input(format!(
+            "the axes have more than {MOST} combinations; leave some out, or make several grids"
+        )));
     }
     let common: Vec<Layer> = grid
         .set
@@ -119,7 +129,12 @@ fn groups(grid: &Grid) -> Vec<Vec<Vec<(String, Point)>>> {
             Some(group) => grid.axes.keys().filter(|a| group.contains(a)).collect(),
             None => vec![name],
         };
-        let step = |i: usize| members.iter().map(|m| ((*m).clone(), grid.axes[*m].points(m)[i].clone())).collect();
+        let step = |i: usize| {
+            members
+                .iter()
+                .map(|m| ((*m).clone(), grid.axes[*m].points(m)[i].clone()))
+                .collect()
+        };
         groups.push((0..axis.points(name).len()).map(step).collect());
     }
     groups
@@ -130,7 +145,10 @@ fn combinations<T: Clone>(groups: &[Vec<Vec<T>>]) -> Vec<Vec<T>> {
     let start = vec![Vec::new()];
     groups.iter().fold(start, |lines, group| {
         let line = |line: &Vec<T>, step: &Vec<T>| line.iter().chain(step).cloned().collect();
-        lines.iter().flat_map(|l| group.iter().map(move |s| line(l, s))).collect()
+        lines
+            .iter()
+            .flat_map(|l| group.iter().map(move |s| line(l, s)))
+            .collect()
     })
 }
 
@@ -169,6 +187,14 @@ fn none_valid(cells: &[Cell]) -> Error {
             *reasons.entry(why).or_default() += 1;
         }
     }
-    let shown: Vec<String> = reasons.iter().take(5).map(|(why, n)| format!("{n} of {}: {why}", cells.len())).collect();
-    Error::Input(format!("none of the grid's {} cells can run\n\n{}", cells.len(), shown.join("\n\n")))
+    let shown: Vec<String> = reasons
+        .iter()
+        .take(5)
+        .map(|(why, n)| format!("{n} of {}: {why}", cells.len()))
+        .collect();
+    Error::Input(format!(
+        "none of the grid's {} cells can run\n\n{}",
+        cells.len(),
+        shown.join("\n\n")
+    ))
 }

@@ -42,13 +42,17 @@ impl Expected {
         if let Err(error) = measures::find(&self.measure) {
             problems.add("measure", error.to_string());
         }
-        problems.check(!self.source.is_empty(), "source", || "must say where the numbers stand".into());
+        problems.check(!self.source.is_empty(), "source", || {
+            "must say where the numbers stand".into()
+        });
         if !self.at.is_empty() {
             problems.scoped("at", |p| grid.points_of(&self.at, p));
         }
         for (i, value) in self.values.iter().enumerate() {
             problems.scoped(&format!("values[{i}]"), |p| {
-                p.check(value.value.is_finite(), "value", || "must be a finite number".into());
+                p.check(value.value.is_finite(), "value", || {
+                    "must be a finite number".into()
+                });
                 if !value.at.is_empty() {
                     p.scoped("at", |p| grid.points_of(&value.at, p));
                 }
@@ -58,6 +62,10 @@ impl Expected {
 
     /// The points of one of its numbers.
     pub fn place(&self, value: &Published) -> IndexMap<String, Labels> {
-        self.at.iter().chain(&value.at).map(|(k, v)| (k.clone(), v.clone())).collect()
+        self.at
+            .iter()
+            .chain(&value.at)
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
     }
 }

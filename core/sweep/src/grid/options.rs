@@ -79,7 +79,13 @@ pub struct Point {
 impl Axis {
     /// Its points, in order; `name` is the axis's own.
     pub fn points(&self, name: &str) -> Vec<Point> {
-        let path = |rest: &[&str]| ["axes", name].iter().chain(rest).map(|s| (*s).to_owned()).collect();
+        let path = |rest: &[&str]| {
+            ["axes", name]
+                .iter()
+                .chain(rest)
+                .map(|s| (*s).to_owned())
+                .collect()
+        };
         match self {
             Self::Values(values) => {
                 let point = |(i, value): (usize, &Value)| Point {
@@ -209,9 +215,15 @@ impl Grid {
 
     fn validate(&self, problems: &mut Problems) {
         problems.scoped("launcher", |p| self.launcher.validate(p));
-        let named = self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        let named = self
+            .name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         problems.check(named && !self.name.is_empty(), "name", || {
-            format!("`{}` must be of letters, digits, `-`, `_` and `.`: a folder is named after it", self.name)
+            format!(
+                "`{}` must be of letters, digits, `-`, `_` and `.`: a folder is named after it",
+                self.name
+            )
         });
         problems.check(!self.axes.is_empty(), "axes", || {
             "there is nothing to vary: name at least one axis".into()
@@ -242,7 +254,9 @@ impl Grid {
                 let (before, after) = (fields(earlier), fields(later));
                 let undoes = |b: &&String| after.iter().any(|a| a == *b || b.starts_with(&format!("{a}.")));
                 if let Some(field) = before.iter().find(undoes) {
-                    let why = format!("sets `{field}` or what it stands in, and so does axis `{earlier}` before it");
+                    let why = format!(
+                        "sets `{field}` or what it stands in, and so does axis `{earlier}` before it"
+                    );
                     problems.add(&format!("axes.{later}"), why);
                 }
             }
@@ -266,8 +280,14 @@ impl Grid {
                 }
             }
             if lengths.iter().any(|(_, n)| *n != lengths[0].1) {
-                let said: Vec<String> = lengths.iter().map(|(a, n)| format!("`{a}` has {n} points")).collect();
-                problems.add(&field, format!("axes that go together must be of one length: {}", said.join(", ")));
+                let said: Vec<String> = lengths
+                    .iter()
+                    .map(|(a, n)| format!("`{a}` has {n} points"))
+                    .collect();
+                problems.add(
+                    &field,
+                    format!("axes that go together must be of one length: {}", said.join(", ")),
+                );
             }
         }
     }
@@ -290,12 +310,19 @@ impl Grid {
     }
 
     fn unknown_axis(&self, field: &str, name: &str, problems: &mut Problems) {
-        problems.add(field, Error::unknown("axis", name, self.axes.keys().cloned()).to_string());
+        problems.add(
+            field,
+            Error::unknown("axis", name, self.axes.keys().cloned()).to_string(),
+        );
     }
 
     fn judge_table(&self, problems: &mut Problems) {
         let over = self.over();
-        let lists = [("rows", &self.table.rows), ("columns", &self.table.columns), ("over", &over)];
+        let lists = [
+            ("rows", &self.table.rows),
+            ("columns", &self.table.columns),
+            ("over", &over),
+        ];
         let mut used: Vec<(&str, &str)> = Vec::new();
         for (field, names) in lists {
             for name in names {
@@ -310,7 +337,10 @@ impl Grid {
         }
         if !self.table.rows.is_empty() {
             for name in self.axes.keys().filter(|a| !used.iter().any(|(_, n)| n == a)) {
-                problems.add("rows", format!("says nothing of axis `{name}`: put it into `rows`, `columns` or `over`"));
+                problems.add(
+                    "rows",
+                    format!("says nothing of axis `{name}`: put it into `rows`, `columns` or `over`"),
+                );
             }
         }
         for (i, name) in self.table.measures.iter().enumerate() {

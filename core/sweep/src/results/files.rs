@@ -17,7 +17,12 @@ use super::{Results, Row};
 const TEXTS: [(&str, fn(&Row) -> String); 3] = [
     ("status", |row| row.status.to_owned()),
     ("error", |row| row.why.clone().unwrap_or_default()),
-    ("run", |row| row.run.as_ref().map(|p| p.display().to_string()).unwrap_or_default()),
+    ("run", |row| {
+        row.run
+            .as_ref()
+            .map(|p| p.display().to_string())
+            .unwrap_or_default()
+    }),
 ];
 
 /// As CSV.
@@ -30,10 +35,16 @@ pub(super) fn csv(results: &Results) -> Result<Vec<u8>> {
     let head = axes.chain(texts).chain(measured.iter().map(|m| ALL[*m].name));
     csv.write_record(head).map_err(|e| bad(e.to_string()))?;
     for row in &results.rows {
-        let axes = results.axes.iter().map(|axis| row.at.get(axis).cloned().unwrap_or_default());
+        let axes = results
+            .axes
+            .iter()
+            .map(|axis| row.at.get(axis).cloned().unwrap_or_default());
         let texts = TEXTS.iter().map(|(_, of)| of(row));
-        let numbers = measured.iter().map(|m| row.values[*m].map(|v| v.to_string()).unwrap_or_default());
-        csv.write_record(axes.chain(texts).chain(numbers)).map_err(|e| bad(e.to_string()))?;
+        let numbers = measured
+            .iter()
+            .map(|m| row.values[*m].map(|v| v.to_string()).unwrap_or_default());
+        csv.write_record(axes.chain(texts).chain(numbers))
+            .map_err(|e| bad(e.to_string()))?;
     }
     csv.into_inner().map_err(|e| bad(e.to_string()))
 }
@@ -48,7 +59,9 @@ fn write(results: &Results) -> Result<Vec<u8>, ParquetError> {
     let text = |name: &str| -> Result<Arc<Type>, ParquetError> {
         let column = Type::primitive_type_builder(name, Physical::BYTE_ARRAY);
         let column = column.with_repetition(Repetition::REQUIRED);
-        Ok(Arc::new(column.with_logical_type(Some(LogicalType::String)).build()?))
+        Ok(Arc::new(
+            column.with_logical_type(Some(LogicalType::String)).build()?,
+        ))
     };
     let number = |name: &str| -> Result<Arc<Type>, ParquetError> {
         let column = Type::primitive_type_builder(name, Physical::DOUBLE);
@@ -84,7 +97,11 @@ fn write(results: &Results) -> Result<Vec<u8>, ParquetError> {
 type Group<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;
 
 fn texts(group: &mut Group, results: &Results, of: &dyn Fn(&Row) -> String) -> Result<(), ParquetError> {
-    let values: Vec<ByteArray> = results.rows.iter().map(|row| ByteArray::from(of(row).into_bytes())).collect();
+    let values: Vec<ByteArray> = results
+        .rows
+        .iter()
+        .map(|row| ByteArray::from(of(row).into_bytes()))
+        .collect();
     let Some(mut column) = group.next_column()? else {
         return Ok(());
     };
@@ -93,11 +110,21 @@ fn texts(group: &mut Group, results: &Results, of: &dyn Fn(&Row) -> String) -> R
 }
 
 fn numbers(group: &mut Group, results: &Results, measure: usize) -> Result<(), ParquetError> {
-    let values: Vec<f64> = results.rows.iter().filter_map(|row| row.values[measure]).collect();
-    let defined: Vec<i16> = results.rows.iter().map(|row| i16::from(row.values[measure].is_some())).collect();
+    let values: Vec<f64> = results
+        .rows
+        .iter()
+        .filter_map(|row| row.values[measure])
+        .collect();
+    let defined: Vec<i16> = results
+        .rows
+        .iter()
+        .map(|row| i16::from(row.values[measure].is_some()))
+        .collect();
     let Some(mut column) = group.next_column()? else {
         return Ok(());
     };
-    column.typed::<DoubleType>().write_batch(&values, Some(&defined), None)?;
+    column
+        .typed::<DoubleType>()
+        .write_batch(&values, Some(&defined), None)?;
     column.close()
 }

@@ -42,18 +42,36 @@ pub const ALL: [Measure; 24] = [
         let zsl = zsl(r)?;
         Some(zsl.after.as_ref().unwrap_or(&zsl.before).top1 - zsl.before.top1)
     }),
-    up("harmonic_mean", "harmonic mean", |r| Some(before(r)?.class_mean.harmonic_mean)),
-    up("harmonic_mean_adapted", "harmonic mean, adapted", |r| Some(after(r)?.class_mean.harmonic_mean)),
+    up("harmonic_mean", "harmonic mean", |r| {
+        Some(before(r)?.class_mean.harmonic_mean)
+    }),
+    up("harmonic_mean_adapted", "harmonic mean, adapted", |r| {
+        Some(after(r)?.class_mean.harmonic_mean)
+    }),
     up("seen", "seen", |r| Some(before(r)?.class_mean.seen)),
-    up("seen_adapted", "seen, adapted", |r| Some(after(r)?.class_mean.seen)),
+    up("seen_adapted", "seen, adapted", |r| {
+        Some(after(r)?.class_mean.seen)
+    }),
     up("unseen", "unseen", |r| Some(before(r)?.class_mean.unseen)),
-    up("unseen_adapted", "unseen, adapted", |r| Some(after(r)?.class_mean.unseen)),
-    up("harmonic_mean_top1", "harmonic mean of top-1", |r| Some(before(r)?.top1.harmonic_mean)),
-    up("harmonic_mean_top1_adapted", "harmonic mean of top-1, adapted", |r| Some(after(r)?.top1.harmonic_mean)),
+    up("unseen_adapted", "unseen, adapted", |r| {
+        Some(after(r)?.class_mean.unseen)
+    }),
+    up("harmonic_mean_top1", "harmonic mean of top-1", |r| {
+        Some(before(r)?.top1.harmonic_mean)
+    }),
+    up(
+        "harmonic_mean_top1_adapted",
+        "harmonic mean of top-1, adapted",
+        |r| Some(after(r)?.top1.harmonic_mean),
+    ),
     up("seen_top1", "seen top-1", |r| Some(before(r)?.top1.seen)),
-    up("seen_top1_adapted", "seen top-1, adapted", |r| Some(after(r)?.top1.seen)),
+    up("seen_top1_adapted", "seen top-1, adapted", |r| {
+        Some(after(r)?.top1.seen)
+    }),
     up("unseen_top1", "unseen top-1", |r| Some(before(r)?.top1.unseen)),
-    up("unseen_top1_adapted", "unseen top-1, adapted", |r| Some(after(r)?.top1.unseen)),
+    up("unseen_top1_adapted", "unseen top-1, adapted", |r| {
+        Some(after(r)?.top1.unseen)
+    }),
     up("gate_auc", "gate AUC", |r| Some(gzsl(r)?.gate_auc)),
     up("encoder_top1", "seen test top-1", |r| r.encoder.test_top1),
     plain("chance", "chance", |r| Some(zsl(r)?.chance)),

@@ -89,7 +89,11 @@ impl Results {
         let usual = named(&USUAL.map(str::to_owned));
         let some = |m: &&&'static Measure| (0..self.rows.len()).any(|row| self.value(row, m.name).is_some());
         let found: Vec<_> = usual.iter().filter(some).copied().collect();
-        if found.is_empty() { usual[..1].to_vec() } else { found }
+        if found.is_empty() {
+            usual[..1].to_vec()
+        } else {
+            found
+        }
     }
 
     fn by_measure(&self, heads: &[String], measures: &[&'static Measure]) -> Table {
@@ -133,7 +137,10 @@ impl Results {
     }
 
     fn entry(&self, members: &[usize], measure: &Measure) -> Entry {
-        let values: Vec<f64> = members.iter().filter_map(|row| self.value(*row, measure.name)).collect();
+        let values: Vec<f64> = members
+            .iter()
+            .filter_map(|row| self.value(*row, measure.name))
+            .collect();
         let lost = |row: &&usize| matches!(self.rows[**row].status, "failed" | "invalid");
         Entry {
             spread: spread(&values),
@@ -152,7 +159,11 @@ impl Results {
             };
             for value in &expected.values {
                 let place = expected.place(value);
-                let here = |row: &usize| place.iter().all(|(axis, labels)| is_at(&self.rows[*row], axis, labels));
+                let here = |row: &usize| {
+                    place
+                        .iter()
+                        .all(|(axis, labels)| is_at(&self.rows[*row], axis, labels))
+                };
                 let members: Vec<usize> = (0..self.rows.len()).filter(here).collect();
                 let names = place.values().map(|labels| labels.names().join(" or "));
                 list.push(Beside {
@@ -170,11 +181,15 @@ impl Results {
 }
 
 fn is_at(row: &Row, axis: &str, labels: &Labels) -> bool {
-    row.at.get(axis).is_some_and(|label| labels.names().contains(label))
+    row.at
+        .get(axis)
+        .is_some_and(|label| labels.names().contains(label))
 }
 
 fn points(row: &Row, axes: &[String]) -> Vec<String> {
-    axes.iter().map(|axis| row.at.get(axis).cloned().unwrap_or_default()).collect()
+    axes.iter()
+        .map(|axis| row.at.get(axis).cloned().unwrap_or_default())
+        .collect()
 }
 
 /// Marks the best entries; `measures` is one a column where `by_column`, else one for all.
@@ -185,14 +200,22 @@ fn highlight(table: &mut Table, where_: Highlight, measures: &[&'static Measure]
         Highlight::None => {}
         Highlight::Column => {
             for column in 0..width {
-                best(table, &(0..height).map(|row| (row, column)).collect::<Vec<_>>(), measure(column));
+                best(
+                    table,
+                    &(0..height).map(|row| (row, column)).collect::<Vec<_>>(),
+                    measure(column),
+                );
             }
         }
         // Numbers of different measures are not compared.
         Highlight::Row if by_column => {}
         Highlight::Row => {
             for row in 0..height {
-                best(table, &(0..width).map(|column| (row, column)).collect::<Vec<_>>(), measure(0));
+                best(
+                    table,
+                    &(0..width).map(|column| (row, column)).collect::<Vec<_>>(),
+                    measure(0),
+                );
             }
         }
     }

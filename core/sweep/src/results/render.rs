@@ -25,7 +25,10 @@ pub fn terminal(grid: &Grid, tables: &[Table], beside: &[Beside]) -> String {
         align(&mut page, table.heads.len());
         let _ = writeln!(out, "{page}");
     }
-    if tables.iter().any(|t| t.rows.iter().any(|(_, es)| es.iter().any(|e| e.best))) {
+    if tables
+        .iter()
+        .any(|t| t.rows.iter().any(|(_, es)| es.iter().any(|e| e.best)))
+    {
         out.push_str("* the best\n");
     }
     if !beside.is_empty() {
@@ -54,7 +57,15 @@ fn heading(grid: &Grid) -> String {
     }
 }
 
-const BESIDE: [&str; 7] = ["source", "at", "measure", "published", "ours", "difference", "note"];
+const BESIDE: [&str; 7] = [
+    "source",
+    "at",
+    "measure",
+    "published",
+    "ours",
+    "difference",
+    "note",
+];
 
 impl Beside {
     fn cells(&self) -> [String; 7] {
@@ -93,7 +104,11 @@ fn plain(entry: &Entry) -> String {
 }
 
 fn mark(entry: &Entry, text: &str, (before, after): (&str, &str)) -> String {
-    if entry.best { format!("{before}{text}{after}") } else { text.to_owned() }
+    if entry.best {
+        format!("{before}{text}{after}")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// As Markdown.
@@ -108,22 +123,45 @@ pub fn markdown(grid: &Grid, tables: &[Table], beside: &[Beside]) -> String {
             let _ = writeln!(out, "\n## {title}");
         }
         let rule = (0..columns.len()).map(|i| if i < heads { "---" } else { "--:" });
-        let _ = writeln!(out, "\n| {} |\n|{}|", columns.join(" | "), rule.collect::<Vec<_>>().join("|"));
+        let _ = writeln!(
+            out,
+            "\n| {} |\n|{}|",
+            columns.join(" | "),
+            rule.collect::<Vec<_>>().join("|")
+        );
         for row in rows {
             let _ = writeln!(out, "| {} |", row.join(" | "));
         }
     };
     for table in tables {
-        let columns: Vec<String> = table.heads.iter().chain(&table.columns).map(|c| escape(c)).collect();
+        let columns: Vec<String> = table
+            .heads
+            .iter()
+            .chain(&table.columns)
+            .map(|c| escape(c))
+            .collect();
         let row = |(at, entries): &(Vec<String>, Vec<Entry>)| {
             let entries = entries.iter().map(|e| mark(e, &plain(e), ("**", "**")));
             at.iter().map(|a| escape(a)).chain(entries).collect()
         };
-        page(table.title.as_deref(), table.heads.len(), &columns, table.rows.iter().map(row).collect());
+        page(
+            table.title.as_deref(),
+            table.heads.len(),
+            &columns,
+            table.rows.iter().map(row).collect(),
+        );
     }
     if !beside.is_empty() {
-        let rows = beside.iter().map(|b| b.cells().iter().map(|c| escape(c)).collect()).collect();
-        page(Some("Published numbers beside ours"), 3, &BESIDE.map(str::to_owned), rows);
+        let rows = beside
+            .iter()
+            .map(|b| b.cells().iter().map(|c| escape(c)).collect())
+            .collect();
+        page(
+            Some("Published numbers beside ours"),
+            3,
+            &BESIDE.map(str::to_owned),
+            rows,
+        );
     }
     out
 }
@@ -134,17 +172,28 @@ pub fn latex(grid: &Grid, tables: &[Table], beside: &[Beside]) -> String {
     for table in tables {
         let columns: Vec<String> = table.heads.iter().chain(&table.columns).map(|c| tex(c)).collect();
         let row = |(at, entries): &(Vec<String>, Vec<Entry>)| -> Vec<String> {
-            let entries = entries.iter().map(|e| mark(e, &tex(&plain(e)), ("\\textbf{", "}")));
+            let entries = entries
+                .iter()
+                .map(|e| mark(e, &tex(&plain(e)), ("\\textbf{", "}")));
             at.iter().map(|a| tex(a)).chain(entries).collect()
         };
         let caption = match &table.title {
             Some(title) => format!("{}: {title}", grid.name),
             None => grid.name.clone(),
         };
-        environment(&mut out, &caption, table.heads.len(), &columns, &table.rows.iter().map(row).collect::<Vec<_>>());
+        environment(
+            &mut out,
+            &caption,
+            table.heads.len(),
+            &columns,
+            &table.rows.iter().map(row).collect::<Vec<_>>(),
+        );
     }
     if !beside.is_empty() {
-        let rows: Vec<Vec<String>> = beside.iter().map(|b| b.cells().iter().map(|c| tex(c)).collect()).collect();
+        let rows: Vec<Vec<String>> = beside
+            .iter()
+            .map(|b| b.cells().iter().map(|c| tex(c)).collect())
+            .collect();
         let caption = format!("{}: published numbers beside ours", grid.name);
         environment(&mut out, &caption, 3, &BESIDE.map(str::to_owned), &rows);
     }
@@ -152,8 +201,14 @@ pub fn latex(grid: &Grid, tables: &[Table], beside: &[Beside]) -> String {
 }
 
 fn environment(out: &mut String, caption: &str, heads: usize, columns: &[String], rows: &[Vec<String>]) {
-    let form: String = (0..columns.len()).map(|i| if i < heads { 'l' } else { 'r' }).collect();
-    let _ = writeln!(out, "\\begin{{table}}\n\\centering\n\\caption{{{}}}\n\\begin{{tabular}}{{{form}}}\n\\toprule", tex(caption));
+    let form: String = (0..columns.len())
+        .map(|i| if i < heads { 'l' } else { 'r' })
+        .collect();
+    let _ = writeln!(
+        out,
+        "\\begin{{table}}\n\\centering\n\\caption{{{}}}\n\\begin{{tabular}}{{{form}}}\n\\toprule",
+        tex(caption)
+    );
     let _ = writeln!(out, "{} \\\\\n\\midrule", columns.join(" & "));
     for row in rows {
         let _ = writeln!(out, "{} \\\\", row.join(" & "));

@@ -25,7 +25,11 @@ fn results() -> Results {
     for (p, partition) in ["global", "static"].iter().enumerate() {
         for (a, adapter) in ["none", "tda"].iter().enumerate() {
             for seed in 0..2 {
-                let at = [("aligner.partition", (*partition).to_owned()), ("adapters", (*adapter).to_owned()), ("seed", seed.to_string())];
+                let at = [
+                    ("aligner.partition", (*partition).to_owned()),
+                    ("adapters", (*adapter).to_owned()),
+                    ("seed", seed.to_string()),
+                ];
                 let failed = p + a + seed == 3;
                 let mut values = vec![None; measures::ALL.len()];
                 if !failed {
@@ -41,7 +45,9 @@ fn results() -> Results {
             }
         }
     }
-    let axes = ["aligner.partition", "adapters", "seed"].map(str::to_owned).to_vec();
+    let axes = ["aligner.partition", "adapters", "seed"]
+        .map(str::to_owned)
+        .to_vec();
     Results { axes, rows }
 }
 
@@ -55,7 +61,10 @@ fn seeds_are_averaged_and_the_best_of_a_column_is_marked() {
     // 10 and 11: deviations of a half, sqrt(2 / 4 / 1).
     assert!((first.mean - 10.5).abs() < 1e-12 && (first.sd.unwrap() - 0.5f64.sqrt()).abs() < 1e-12);
     assert_eq!((of(3).runs, of(3).lost), (1, 1));
-    assert_eq!((0..4).map(|i| of(i).best).collect::<Vec<_>>(), [false, false, false, true]);
+    assert_eq!(
+        (0..4).map(|i| of(i).best).collect::<Vec<_>>(),
+        [false, false, false, true]
+    );
 }
 
 #[test]
@@ -65,10 +74,19 @@ fn axes_become_columns_where_asked() {
     assert_eq!(tables[0].columns, ["none", "tda"]);
     assert_eq!(tables[0].heads, ["aligner.partition"]);
     let text = markdown(&grid, &tables, &[]);
-    assert!(text.contains("| global | 10.5 ± 0.7 | **20.5 ± 0.7** |"), "{text}");
-    assert!(text.contains("| static | 110.5 ± 0.7 | **120.0 (1 lost)** |"), "{text}");
+    assert!(
+        text.contains("| global | 10.5 ± 0.7 | **20.5 ± 0.7** |"),
+        "{text}"
+    );
+    assert!(
+        text.contains("| static | 110.5 ± 0.7 | **120.0 (1 lost)** |"),
+        "{text}"
+    );
     let text = latex(&grid, &tables, &[]);
-    assert!(text.contains(r"global & 10.5 $\pm$ 0.7 & \textbf{20.5 $\pm$ 0.7} \\"), "{text}");
+    assert!(
+        text.contains(r"global & 10.5 $\pm$ 0.7 & \textbf{20.5 $\pm$ 0.7} \\"),
+        "{text}"
+    );
     assert!(text.contains(r"\begin{tabular}{lrr}"), "{text}");
 }
 
@@ -83,7 +101,9 @@ fn published_numbers_stand_beside_ours() {
     assert!((beside[0].ours.unwrap().mean - 10.5).abs() < 1e-12);
     let text = markdown(&grid, &results.tables(&grid), &beside);
     assert!(
-        text.contains("| A paper, table 1 | none, global | class mean, adapted | 12.5 | 10.5 ± 0.7 | -2.0 |  |"),
+        text.contains(
+            "| A paper, table 1 | none, global | class mean, adapted | 12.5 | 10.5 ± 0.7 | -2.0 |  |"
+        ),
         "{text}"
     );
 }
@@ -93,7 +113,10 @@ fn rows_are_tidy_as_csv_and_as_parquet() {
     let results = results();
     let text = String::from_utf8(files::csv(&results).unwrap()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "aligner.partition,adapters,seed,status,error,run,class_mean_adapted");
+    assert_eq!(
+        lines[0],
+        "aligner.partition,adapters,seed,status,error,run,class_mean_adapted"
+    );
     assert_eq!(lines[1], "global,none,0,finished,,,10");
     assert_eq!(lines[8], "static,tda,1,failed,no | luck,,");
     let folder = tempfile::tempdir().unwrap();
@@ -111,7 +134,11 @@ fn rows_are_tidy_as_csv_and_as_parquet() {
 fn labels_are_escaped_in_every_form() {
     let mut results = results();
     for row in &mut results.rows {
-        let at: IndexMap<String, String> = row.at.iter().map(|(k, v)| (k.clone(), format!("{v}|50%_&"))).collect();
+        let at: IndexMap<String, String> = row
+            .at
+            .iter()
+            .map(|(k, v)| (k.clone(), format!("{v}|50%_&")))
+            .collect();
         row.at = at;
     }
     let grid = grid("");

@@ -19,13 +19,20 @@ fn csv(tuner: &Tuner, trials: &[Trial]) -> Result<Vec<u8>> {
     let fields: Vec<&String> = tuner.options.space.keys().collect();
     let mut csv = csv::Writer::from_writer(Vec::new());
     let tail = [tuner.options.objective.as_str(), "sd", "runs", "error"];
-    let head = ["trial"].into_iter().chain(fields.iter().map(|f| f.as_str())).chain(tail);
+    let head = ["trial"]
+        .into_iter()
+        .chain(fields.iter().map(|f| f.as_str()))
+        .chain(tail);
     csv.write_record(head).map_err(|e| bad(e.to_string()))?;
     for (i, trial) in trials.iter().enumerate() {
         let score = trial.score();
         let number = |v: Option<f64>| v.map(|v| v.to_string()).unwrap_or_default();
         let mut line = vec![i.to_string()];
-        line.extend(fields.iter().map(|f| trial.values.get(*f).map(ToString::to_string).unwrap_or_default()));
+        line.extend(
+            fields
+                .iter()
+                .map(|f| trial.values.get(*f).map(ToString::to_string).unwrap_or_default()),
+        );
         line.push(number(score.map(|s| s.mean)));
         line.push(number(score.and_then(|s| s.sd)));
         line.push(trial.scores.len().to_string());
@@ -46,17 +53,36 @@ fn text(tuner: &Tuner, trials: &[Trial]) -> String {
     );
     let fields: Vec<&String> = options.space.keys().collect();
     let head: Vec<String> = fields.iter().map(|f| format!("`{f}`")).collect();
-    let _ = writeln!(out, "| trial | {} | {} |\n|--:|{}--:|", head.join(" | "), options.objective, "---|".repeat(fields.len()));
-    let more = !matches!(crate::results::measures::find(&options.objective).map(|m| m.more_is_better), Ok(Some(false)));
-    let key = |t: &Trial| t.score().map_or(f64::NEG_INFINITY, |s| if more { s.mean } else { -s.mean });
+    let _ = writeln!(
+        out,
+        "| trial | {} | {} |\n|--:|{}--:|",
+        head.join(" | "),
+        options.objective,
+        "---|".repeat(fields.len())
+    );
+    let more = !matches!(
+        crate::results::measures::find(&options.objective).map(|m| m.more_is_better),
+        Ok(Some(false))
+    );
+    let key = |t: &Trial| {
+        t.score()
+            .map_or(f64::NEG_INFINITY, |s| if more { s.mean } else { -s.mean })
+    };
     let mut order: Vec<usize> = (0..trials.len()).collect();
     order.sort_by(|a, b| key(&trials[*b]).total_cmp(&key(&trials[*a])));
     for i in order {
         let trial = &trials[i];
-        let value = |f: &&String| trial.values.get(*f).map_or("as it stands".into(), ToString::to_string);
+        let value = |f: &&String| {
+            trial
+                .values
+                .get(*f)
+                .map_or("as it stands".into(), ToString::to_string)
+        };
         let values: Vec<String> = fields.iter().map(value).collect();
         let score = match (trial.score(), trial.failures.first()) {
-            (Some(s), _) => s.sd.map_or(format!("{:.2}", s.mean), |sd| format!("{:.2} ± {sd:.2}", s.mean)),
+            (Some(s), _) => {
+                s.sd.map_or(format!("{:.2}", s.mean), |sd| format!("{:.2} ± {sd:.2}", s.mean))
+            }
             (None, Some(why)) => why.lines().next().unwrap_or("failed").replace('|', "\\|"),
             (None, None) => "-".into(),
         };

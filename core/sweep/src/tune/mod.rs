@@ -91,9 +91,16 @@ impl Tuner {
         common.extend(given(set)?);
         let base = config::load_over(options.pipeline.as_ref(), &common, &[])?;
         if measures::find(&options.objective)?.more_is_better.is_none() {
-            return Err(Error::Input(format!("`{}` is no measure that can be better or worse", options.objective)));
+            return Err(Error::Input(format!(
+                "`{}` is no measure that can be better or worse",
+                options.objective
+            )));
         }
-        let this = Self { options, base, common };
+        let this = Self {
+            options,
+            base,
+            common,
+        };
         for (field, domain) in &this.options.space {
             let value = domain.at(0.5);
             this.pipeline(&IndexMap::from([(field.clone(), value)]))
@@ -108,7 +115,11 @@ impl Tuner {
     /// When it is none.
     pub fn pipeline(&self, values: &IndexMap<String, Value>) -> Result<Resolved> {
         let mut layers = self.common.clone();
-        layers.extend(values.iter().map(|(field, value)| Layer::new(field, value.clone(), &told(field, value))));
+        layers.extend(
+            values
+                .iter()
+                .map(|(field, value)| Layer::new(field, value.clone(), &told(field, value))),
+        );
         config::load_over(self.options.pipeline.as_ref(), &layers, &[])
     }
 
@@ -123,10 +134,16 @@ impl Tuner {
         let base = folder.join("base.yaml");
         write_atomically(&base, self.base.to_yaml()?.as_bytes())?;
         let mut search = Search::new(&self.options)?;
-        let mut trials = vec![self.measure(&base, vec![IndexMap::new()], program, watch, cancel)?.remove(0)];
+        let mut trials = vec![
+            self.measure(&base, vec![IndexMap::new()], program, watch, cancel)?
+                .remove(0),
+        ];
         while let Some(asked) = search.ask(&trials)? {
             let measured = self.measure(&base, asked, program, watch, cancel)?;
-            search.tell(&measured, measures::find(&self.options.objective)?.more_is_better != Some(false))?;
+            search.tell(
+                &measured,
+                measures::find(&self.options.objective)?.more_is_better != Some(false),
+            )?;
             trials.extend(measured);
             evidence::write(self, &trials)?;
         }
@@ -140,7 +157,10 @@ impl Tuner {
     fn best(&self, trials: Vec<Trial>) -> Result<Found> {
         let more = measures::find(&self.options.objective)?.more_is_better != Some(false);
         let sign = if more { 1.0 } else { -1.0 };
-        let scored = trials.iter().enumerate().filter_map(|(i, t)| Some((i, sign * t.score()?.mean)));
+        let scored = trials
+            .iter()
+            .enumerate()
+            .filter_map(|(i, t)| Some((i, sign * t.score()?.mean)));
         // The earliest of equal ones: what stands as it is stays.
         let best = scored.reduce(|a, b| if b.1 > a.1 { b } else { a });
         match best {
@@ -177,7 +197,10 @@ impl Tuner {
         let results = Results::read(vec!["trial".into()], &batch)?;
         let trial = |(i, values): (usize, IndexMap<String, Value>)| {
             let rows = i * places.len()..(i + 1) * places.len();
-            let scores = rows.clone().filter_map(|row| results.value(row, &self.options.objective)).collect();
+            let scores = rows
+                .clone()
+                .filter_map(|row| results.value(row, &self.options.objective))
+                .collect();
             let failures = rows.filter_map(|row| results.rows[row].why.clone()).collect();
             Trial {
                 values,
@@ -191,7 +214,9 @@ impl Tuner {
     /// Folds and seeds.
     fn places(&self) -> Vec<(usize, u64)> {
         let folds = 0..self.options.validation.folds;
-        folds.flat_map(|fold| self.options.seeds.iter().map(move |seed| (fold, *seed))).collect()
+        folds
+            .flat_map(|fold| self.options.seeds.iter().map(move |seed| (fold, *seed)))
+            .collect()
     }
 
     fn cell(&self, base: &Path, values: &IndexMap<String, Value>, (fold, seed): (usize, u64)) -> Cell {
@@ -201,8 +226,10 @@ impl Tuner {
             "folds": validation.folds, "fold": fold, "seed": validation.seed, "test": validation.test,
         });
         let runs = self.options.output.0.join("runs").display().to_string();
-        let mut layers: Vec<Layer> =
-            values.iter().map(|(field, value)| Layer::new(field, value.clone(), &told(field, value))).collect();
+        let mut layers: Vec<Layer> = values
+            .iter()
+            .map(|(field, value)| Layer::new(field, value.clone(), &told(field, value)))
+            .collect();
         layers.push(Layer::new("dataset", dataset, "the folds"));
         layers.push(Layer::new("seed", seed.into(), "the seeds"));
         layers.push(Layer::new("output", runs.into(), "output=.."));
@@ -210,9 +237,21 @@ impl Tuner {
             Ok(resolved) => State::Valid(Box::new(resolved)),
             Err(error) => State::Invalid(error.to_string()),
         };
-        let point = values.iter().map(|(k, v)| told(k, v)).collect::<Vec<_>>().join(" ");
-        let point = if point.is_empty() { "as it stands".to_owned() } else { point };
-        let at = [("trial", point), ("fold", format!("fold {fold}")), ("seed", format!("seed {seed}"))];
+        let point = values
+            .iter()
+            .map(|(k, v)| told(k, v))
+            .collect::<Vec<_>>()
+            .join(" ");
+        let point = if point.is_empty() {
+            "as it stands".to_owned()
+        } else {
+            point
+        };
+        let at = [
+            ("trial", point),
+            ("fold", format!("fold {fold}")),
+            ("seed", format!("seed {seed}")),
+        ];
         Cell {
             at: at.map(|(k, v)| (k.to_owned(), v)).into_iter().collect(),
             state,
@@ -225,5 +264,9 @@ fn told(field: &str, value: &Value) -> String {
 }
 
 fn layers(document: &Document, options: &Tuning) -> Vec<Layer> {
-    options.set.keys().filter_map(|field| document.layer(&["set", field], field)).collect()
+    options
+        .set
+        .keys()
+        .filter_map(|field| document.layer(&["set", field], field))
+        .collect()
 }

@@ -148,7 +148,11 @@ impl Tuning {
     pub fn read(path: &Path, overrides: &[String]) -> Result<(Self, Document)> {
         let (document, mut this) = Document::read::<Self>(path, overrides)?;
         if this.name.is_empty() {
-            this.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            this.name = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
         }
         if this.output.is_empty() {
             let here = std::env::current_dir().map_err(|e| Error::read(".", e))?;
@@ -165,7 +169,9 @@ impl Tuning {
 
     fn validate(&self, problems: &mut Problems) {
         problems.scoped("launcher", |p| self.launcher.validate(p));
-        problems.check(!self.space.is_empty(), "space", || "there is nothing to choose: name at least one field".into());
+        problems.check(!self.space.is_empty(), "space", || {
+            "there is nothing to choose: name at least one field".into()
+        });
         for (field, domain) in &self.space {
             let top = field.split('.').next().unwrap_or_default();
             let fixed = ["dataset", "seed", "output", "evaluate", "name"];
@@ -187,15 +193,26 @@ impl Tuning {
         let counts = match self.search {
             Method::Grid {} => Vec::new(),
             Method::Random { trials, .. } => vec![("trials", trials)],
-            Method::Tpe { trials, first, together, .. } => {
+            Method::Tpe {
+                trials,
+                first,
+                together,
+                ..
+            } => {
                 vec![("trials", trials), ("first", first), ("together", together)]
             }
         };
         for (field, count) in counts {
-            problems.check(count > 0, &format!("search.{field}"), || "must be at least 1, got 0".into());
+            problems.check(count > 0, &format!("search.{field}"), || {
+                "must be at least 1, got 0".into()
+            });
         }
         if self.search == (Method::Grid {}) {
-            let total = self.space.values().map(|d| d.points().len()).try_fold(1usize, usize::checked_mul);
+            let total = self
+                .space
+                .values()
+                .map(|d| d.points().len())
+                .try_fold(1usize, usize::checked_mul);
             problems.check(total.is_some_and(|n| n <= 10_000), "space", || {
                 "has more than 10000 combinations; choose `search: {type: random}` or `tpe`".into()
             });

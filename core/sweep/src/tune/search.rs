@@ -31,9 +31,14 @@ impl<'a> Search<'a> {
         let estimator = |domain: &Domain| -> Result<TpeOptimizer> {
             let bad = |e: &dyn std::fmt::Display| Error::Input(format!("search: {e}"));
             Ok(match domain.count() {
-                Some(n) => TpeOptimizer::new(histogram_estimator(), categorical_range(n).map_err(|e| bad(&e))?),
+                Some(n) => {
+                    TpeOptimizer::new(histogram_estimator(), categorical_range(n).map_err(|e| bad(&e))?)
+                }
                 // The end is excluded there.
-                None => TpeOptimizer::new(parzen_estimator(), tpe::range(0.0, 1.0 + 1e-9).map_err(|e| bad(&e))?),
+                None => TpeOptimizer::new(
+                    parzen_estimator(),
+                    tpe::range(0.0, 1.0 + 1e-9).map_err(|e| bad(&e))?,
+                ),
             })
         };
         Ok(Self {
@@ -73,7 +78,9 @@ impl<'a> Search<'a> {
             // A point that fails is as bad as anything.
             let loss = trial.score().map_or(f64::MAX, |s| sign * s.mean);
             for (estimator, place) in self.estimators.iter_mut().zip(places) {
-                estimator.tell(*place, loss).map_err(|e| Error::Input(format!("search: {e}")))?;
+                estimator
+                    .tell(*place, loss)
+                    .map_err(|e| Error::Input(format!("search: {e}")))?;
             }
         }
         Ok(())
@@ -85,7 +92,9 @@ impl<'a> Search<'a> {
         let mut places = Vec::with_capacity(self.estimators.len());
         for (estimator, domain) in self.estimators.iter_mut().zip(domains) {
             let place = match (estimate, domain.count()) {
-                (true, _) => estimator.ask(&mut self.rng).map_err(|e| Error::Input(format!("search: {e}")))?,
+                (true, _) => estimator
+                    .ask(&mut self.rng)
+                    .map_err(|e| Error::Input(format!("search: {e}")))?,
                 (false, Some(n)) => self.rng.random_range(0..n) as f64,
                 (false, None) => self.rng.random_range(0.0..=1.0),
             };
@@ -113,7 +122,13 @@ impl<'a> Search<'a> {
                 point.insert(field.clone(), value);
                 point
             };
-            let all = |point: &Point| domain.points().into_iter().map(|v| with(point, v)).collect::<Vec<_>>();
+            let all = |point: &Point| {
+                domain
+                    .points()
+                    .into_iter()
+                    .map(|v| with(point, v))
+                    .collect::<Vec<_>>()
+            };
             points.iter().flat_map(all).collect()
         })
     }

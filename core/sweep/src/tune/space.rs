@@ -61,7 +61,9 @@ impl Domain {
                 problems.check(range.scale == Scale::Linear || from > 0.0, "from", || {
                     format!("must be more than 0 on a `log` scale, got {from}")
                 });
-                problems.check(range.points >= 2, "points", || format!("must be at least 2, got {}", range.points));
+                problems.check(range.points >= 2, "points", || {
+                    format!("must be at least 2, got {}", range.points)
+                });
             }
         }
     }

@@ -11,7 +11,11 @@ fn read(more: &str) -> Result<(Tuning, Document)> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("search.yaml");
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-    std::fs::write(&path, format!("pipeline: {}/quickstart.yaml\n{more}", configs.display())).unwrap();
+    std::fs::write(
+        &path,
+        format!("pipeline: {}/quickstart.yaml\n{more}", configs.display()),
+    )
+    .unwrap();
     Tuning::read(&path, &[])
 }
 
@@ -35,14 +39,19 @@ fn play(options: &Tuning, of: impl Fn(&IndexMap<String, Value>) -> f64) -> Vec<T
     trials
 }
 
-const SPACE: &str = "space:\n  adapters.0.alpha: {from: 0.1, to: 10, scale: log}\n  adapters.0.capacity: [4, 8, 16]\n";
+const SPACE: &str =
+    "space:\n  adapters.0.alpha: {from: 0.1, to: 10, scale: log}\n  adapters.0.capacity: [4, 8, 16]\n";
 
 #[test]
 fn a_grid_tries_every_combination_once() {
     let (options, _) = read(&format!("{SPACE}search: {{type: grid}}\n")).unwrap();
     let trials = play(&options, |_| 1.0);
     assert_eq!(trials.len(), 1 + 5 * 3);
-    let alphas: Vec<&Value> = trials[1..].iter().step_by(3).map(|t| &t.values["adapters.0.alpha"]).collect();
+    let alphas: Vec<&Value> = trials[1..]
+        .iter()
+        .step_by(3)
+        .map(|t| &t.values["adapters.0.alpha"])
+        .collect();
     assert_eq!(json!(alphas), json!([0.1, 0.316228, 1.0, 3.16228, 10.0]));
 }
 
@@ -60,15 +69,25 @@ fn an_estimated_search_gathers_where_it_is_good() {
         let n = range.len() as f64;
         trials[range].iter().map(|t| t.scores[0]).sum::<f64>() / n
     };
-    assert!(mean(31..61) > mean(1..13) + 0.3, "{} {}", mean(1..13), mean(31..61));
+    assert!(
+        mean(31..61) > mean(1..13) + 0.3,
+        "{} {}",
+        mean(1..13),
+        mean(31..61)
+    );
     let again = play(&options, of);
-    assert!(trials.iter().zip(&again).all(|(a, b)| a.values == b.values), "one seed, one search");
+    assert!(
+        trials.iter().zip(&again).all(|(a, b)| a.values == b.values),
+        "one seed, one search"
+    );
 }
 
 #[test]
 fn mistakes_are_named() {
     let error = |more: &str| read(more).map(|_| ()).unwrap_err().to_string();
-    let text = error("space: {dataset.root: [a], adapters.0.alpha: {from: 2, to: 1}, adapters.0.beta: {from: 0, to: 1, scale: log}}\nobjective: class_maen\n");
+    let text = error(
+        "space: {dataset.root: [a], adapters.0.alpha: {from: 2, to: 1}, adapters.0.beta: {from: 0, to: 1, scale: log}}\nobjective: class_maen\n",
+    );
     for part in [
         "`dataset.root` cannot be chosen here",
         "`from` must be less than `to`, got 2 and 1",
@@ -86,10 +105,19 @@ fn fields_that_the_pipeline_does_not_have_are_refused_before_anything_runs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("search.yaml");
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-    let text = format!("pipeline: {}/quickstart.yaml\nspace: {{adapters.0.alhpa: [1]}}\n", configs.display());
+    let text = format!(
+        "pipeline: {}/quickstart.yaml\nspace: {{adapters.0.alhpa: [1]}}\n",
+        configs.display()
+    );
     std::fs::write(&path, text).unwrap();
-    let error = Tuner::read(&path, &[], &[], &|_| Ok(())).map(|_| ()).unwrap_err().to_string();
-    assert!(error.contains("space, `adapters.0.alhpa`") && error.contains("did you mean `alpha`?"), "{error}");
+    let error = Tuner::read(&path, &[], &[], &|_| Ok(()))
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("space, `adapters.0.alhpa`") && error.contains("did you mean `alpha`?"),
+        "{error}"
+    );
 }
 
 proptest! {

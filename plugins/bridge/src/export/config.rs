@@ -43,7 +43,12 @@ pub static COMPONENTS: Components = Components {
 
 /// The components of this side that can cross.
 pub fn listed() -> Vec<Listed> {
-    let crosses = |kind| !matches!(kind, ComponentKind::Preprocessor | ComponentKind::Augmentation | ComponentKind::Launcher);
+    let crosses = |kind| {
+        !matches!(
+            kind,
+            ComponentKind::Preprocessor | ComponentKind::Augmentation | ComponentKind::Launcher
+        )
+    };
     let own = registry::all().into_iter().filter(|c| crosses(c.kind));
     own.map(|c| Listed {
         kind: c.kind,

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use szar_core::{
-    Cancel, ComponentInfo, ComponentKind, Error, Launcher, LauncherConfig, Outcome, Problems, Result, Sweep, Watch,
+    Cancel, ComponentInfo, ComponentKind, Error, Launcher, LauncherConfig, Outcome, Problems, Result, Sweep,
+    Watch,
 };
 
 /// How often a wish to stop is looked for.
@@ -107,7 +108,9 @@ impl<'a> Board<'a> {
         }
         let tasks = &self.sweep.tasks;
         let ready = |task: &usize| tasks[*task].after.iter().all(|before| self.succeeded[*before]);
-        let ready: Vec<usize> = (0..self.waiting.len()).filter(|at| ready(&self.waiting[*at])).collect();
+        let ready: Vec<usize> = (0..self.waiting.len())
+            .filter(|at| ready(&self.waiting[*at]))
+            .collect();
         let of = |at: &usize| tasks[self.waiting[*at]].affinity.as_str();
         let own = ready.iter().find(|at| Some(of(at)) == affinity);
         let free = || ready.iter().find(|at| !busy.contains(&of(at)));
@@ -238,7 +241,9 @@ impl Pool<'_> {
             watch.note(line);
             return;
         };
-        let expected = self.workers[number].task.is_some_and(|(task, _)| task == outcome.task);
+        let expected = self.workers[number]
+            .task
+            .is_some_and(|(task, _)| task == outcome.task);
         if expected {
             self.workers[number].task = None;
             self.over(&outcome, watch);
@@ -255,7 +260,10 @@ impl Pool<'_> {
     fn ended(&mut self, number: usize, watch: &mut dyn Watch, cancel: &Cancel) -> Result<()> {
         let worker = &mut self.workers[number];
         worker.input = None;
-        let status = worker.child.wait().map_err(|e| Error::read(&self.sweep.program, e))?;
+        let status = worker
+            .child
+            .wait()
+            .map_err(|e| Error::read(&self.sweep.program, e))?;
         let Some((task, begun)) = worker.task.take() else {
             return Ok(());
         };
@@ -263,7 +271,10 @@ impl Pool<'_> {
             return Ok(());
         }
         let log = self.sweep.folder.join(format!("worker-{number}.log"));
-        let error = format!("the process that did it ended by itself ({status}); its last words are in {}", log.display());
+        let error = format!(
+            "the process that did it ended by itself ({status}); its last words are in {}",
+            log.display()
+        );
         let outcome = Outcome {
             task,
             error: Some(error),

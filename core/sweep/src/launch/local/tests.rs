@@ -57,8 +57,15 @@ const FINE: &str = r#"echo "{\"task\":$n,\"error\":null,\"seconds\":0}""#;
 
 #[test]
 fn a_task_runs_behind_those_it_waits_for_and_not_at_all_behind_a_failed_one() {
-    let tasks = vec![task(&[], "a"), task(&[], "b"), task(&[0], "a"), task(&[1], "b"), task(&[3], "b")];
-    let body = r#"if [ $n = 1 ]; then e='"no"'; else e=null; fi; echo "{\"task\":$n,\"error\":$e,\"seconds\":0}""#;
+    let tasks = vec![
+        task(&[], "a"),
+        task(&[], "b"),
+        task(&[0], "a"),
+        task(&[1], "b"),
+        task(&[3], "b"),
+    ];
+    let body =
+        r#"if [ $n = 1 ]; then e='"no"'; else e=null; fi; echo "{\"task\":$n,\"error\":$e,\"seconds\":0}""#;
     let (seen, result) = run(tasks, 2, body, &Cancel::default());
     result.unwrap();
     let mut ended: Vec<_> = seen.ended.iter().map(|(t, e)| (*t, e.is_some())).collect();
@@ -70,16 +77,27 @@ fn a_task_runs_behind_those_it_waits_for_and_not_at_all_behind_a_failed_one() {
 
 #[test]
 fn tasks_of_one_affinity_stay_with_one_process() {
-    let tasks = (0..20).map(|i| task(&[], if i % 2 == 0 { "even" } else { "odd" })).collect();
+    let tasks = (0..20)
+        .map(|i| task(&[], if i % 2 == 0 { "even" } else { "odd" }))
+        .collect();
     let (seen, result) = run(tasks, 2, &format!("sleep 0.02; {FINE}"), &Cancel::default());
     result.unwrap();
-    let of = |parity: usize| seen.begun.iter().filter(move |(t, _)| t % 2 == parity).map(|(_, w)| *w);
+    let of = |parity: usize| {
+        seen.begun
+            .iter()
+            .filter(move |(t, _)| t % 2 == parity)
+            .map(|(_, w)| *w)
+    };
     // One may help the other at the very end.
     let strays = |parity| {
         let first = of(parity).next();
         of(parity).filter(|w| Some(*w) != first).count()
     };
-    assert!(seen.ended.len() == 20 && strays(0) + strays(1) <= 2, "{:?}", seen.begun);
+    assert!(
+        seen.ended.len() == 20 && strays(0) + strays(1) <= 2,
+        "{:?}",
+        seen.begun
+    );
 }
 
 #[test]
@@ -90,7 +108,10 @@ fn a_process_that_dies_fails_its_task_alone() {
     result.unwrap();
     assert_eq!(seen.ended.len(), 4);
     let error = seen.ended[1].1.as_ref().unwrap();
-    assert!(error.contains("signal: 9") && error.contains("worker-0.log"), "{error}");
+    assert!(
+        error.contains("signal: 9") && error.contains("worker-0.log"),
+        "{error}"
+    );
     assert!(seen.ended.iter().filter(|(_, e)| e.is_none()).count() == 3);
 }
 
@@ -123,6 +144,15 @@ fn a_program_that_is_not_there_is_named() {
         folder: std::env::temp_dir(),
         outcomes: std::env::temp_dir(),
     };
-    let error = LocalConfig::default().build().unwrap().launch(&sweep, &mut Seen::default(), &Cancel::default());
-    assert!(error.unwrap_err().to_string().starts_with("cannot start /nonexistent/szar"));
+    let error =
+        LocalConfig::default()
+            .build()
+            .unwrap()
+            .launch(&sweep, &mut Seen::default(), &Cancel::default());
+    assert!(
+        error
+            .unwrap_err()
+            .to_string()
+            .starts_with("cannot start /nonexistent/szar")
+    );
 }

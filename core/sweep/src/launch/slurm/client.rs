@@ -33,7 +33,10 @@ impl Client {
         // `number` or `number;cluster`.
         let job = text.trim().split(';').next().unwrap_or_default().to_owned();
         if job.is_empty() || !job.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(Error::Unavailable(format!("sbatch answered `{}`, expected the number of a job", text.trim())));
+            return Err(Error::Unavailable(format!(
+                "sbatch answered `{}`, expected the number of a job",
+                text.trim()
+            )));
         }
         Ok(job)
     }
@@ -87,7 +90,11 @@ fn said(command: &mut Command) -> Result<String> {
     }
     let why = String::from_utf8_lossy(&output.stderr);
     let why: Vec<&str> = why.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-    Err(Error::Unavailable(format!("{name} refused ({}): {}", output.status, why.join("; "))))
+    Err(Error::Unavailable(format!(
+        "{name} refused ({}): {}",
+        output.status,
+        why.join("; ")
+    )))
 }
 
 #[cfg(test)]
@@ -98,7 +105,10 @@ mod tests {
     fn lines_of_the_queue_are_taken_apart() {
         let line = queued("12|12_[3-9%2]|PENDING|(Dependency)\n").unwrap();
         assert_eq!((line.job.as_str(), line.element.as_str()), ("12", "12_[3-9%2]"));
-        assert_eq!((line.state.as_str(), line.reason.as_str()), ("PENDING", "(Dependency)"));
+        assert_eq!(
+            (line.state.as_str(), line.reason.as_str()),
+            ("PENDING", "(Dependency)")
+        );
         assert_eq!(queued("nothing"), None);
     }
 }

@@ -59,19 +59,28 @@ impl LauncherConfig for SlurmConfig {
         for (field, count) in [("cpus", self.cpus), ("chunk", self.chunk)] {
             problems.check(count > 0, field, || "must be at least 1, got 0".into());
         }
-        problems.check(self.poll_secs > 0.0 && self.poll_secs.is_finite(), "poll_secs", || {
-            format!("must be more than 0, got {}", self.poll_secs)
-        });
-        let words = [("partition", &self.partition), ("account", &self.account), ("time", &self.time), ("memory", &self.memory)];
+        problems.check(
+            self.poll_secs > 0.0 && self.poll_secs.is_finite(),
+            "poll_secs",
+            || format!("must be more than 0, got {}", self.poll_secs),
+        );
+        let words = [
+            ("partition", &self.partition),
+            ("account", &self.account),
+            ("time", &self.time),
+            ("memory", &self.memory),
+        ];
         for (field, text) in words {
             let Some(text) = text else { continue };
             let plain = !text.is_empty() && !text.contains(char::is_whitespace);
             problems.check(plain, field, || format!("`{text}` must be one word"));
         }
         for (i, option) in self.options.iter().enumerate() {
-            problems.check(option.starts_with('-') && !option.contains('\n'), &format!("options[{i}]"), || {
-                format!("`{option}` is no option of sbatch: `--name=value`")
-            });
+            problems.check(
+                option.starts_with('-') && !option.contains('\n'),
+                &format!("options[{i}]"),
+                || format!("`{option}` is no option of sbatch: `--name=value`"),
+            );
         }
     }
 

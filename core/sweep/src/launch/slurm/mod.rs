@@ -52,13 +52,20 @@ impl Slurm {
             .map_err(|e| Error::format(&path, format!("line {}", e.line()), e.to_string()))?;
         let queued = self.client.queue(&handed.jobs)?;
         let ids: BTreeSet<&str> = queued.iter().map(|line| line.job.as_str()).collect();
-        Ok(handed.jobs.into_iter().filter(|job| ids.contains(job.as_str())).collect())
+        Ok(handed
+            .jobs
+            .into_iter()
+            .filter(|job| ids.contains(job.as_str()))
+            .collect())
     }
 
     fn hand_over(&self, sweep: &Sweep, watch: &mut dyn Watch) -> Result<Vec<String>> {
         let alive = self.alive(sweep)?;
         if !alive.is_empty() {
-            watch.note(&format!("jobs of this study are in the queue already: {}", alive.join(", ")));
+            watch.note(&format!(
+                "jobs of this study are in the queue already: {}",
+                alive.join(", ")
+            ));
             return Ok(alive);
         }
         let mut jobs: Vec<String> = Vec::new();
@@ -71,13 +78,18 @@ impl Slurm {
                     // Half a study would wait for what never comes.
                     let _ = self.client.cancel(&jobs);
                 })?;
-                watch.note(&format!("job {job}: {} tasks of stage {}", array.tasks(), array.stage));
+                watch.note(&format!(
+                    "job {job}: {} tasks of stage {}",
+                    array.tasks(),
+                    array.stage
+                ));
                 now.push(job.clone());
                 jobs.push(job);
             }
             before = now;
         }
-        let text = serde_json::to_string(&Handed { jobs: jobs.clone() }).map_err(|e| Error::Input(e.to_string()))?;
+        let text =
+            serde_json::to_string(&Handed { jobs: jobs.clone() }).map_err(|e| Error::Input(e.to_string()))?;
         write_atomically(&Self::file(sweep), text.as_bytes())?;
         Ok(jobs)
     }
@@ -90,9 +102,17 @@ impl Slurm {
 
     /// Tells of tasks that are over since the last time.
     fn news(sweep: &Sweep, told: &mut [bool], watch: &mut dyn Watch) {
-        for (i, task) in sweep.tasks.iter().enumerate().filter(|(i, _)| !told[*i]).collect::<Vec<_>>() {
+        for (i, task) in sweep
+            .tasks
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| !told[*i])
+            .collect::<Vec<_>>()
+        {
             let text = fs::read_to_string(sweep.outcomes.join(format!("{}.json", task.name)));
-            let outcome = text.ok().and_then(|text| serde_json::from_str::<Outcome>(&text).ok());
+            let outcome = text
+                .ok()
+                .and_then(|text| serde_json::from_str::<Outcome>(&text).ok());
             if let Some(outcome) = outcome {
                 told[i] = true;
                 watch.ended(&Outcome { task: i, ..outcome });

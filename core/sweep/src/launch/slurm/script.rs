@@ -51,12 +51,24 @@ impl Array {
         let mut option = |text: &str| {
             let _ = writeln!(out, "#SBATCH {text}");
         };
-        let limit = if config.array > 0 { format!("%{}", config.array) } else { String::new() };
+        let limit = if config.array > 0 {
+            format!("%{}", config.array)
+        } else {
+            String::new()
+        };
         option(&format!("--job-name=szar-{}-{}", sweep.name, self.stage));
         option(&format!("--array=0-{}{limit}", self.jobs.len() - 1));
-        option(&format!("--output=\"{}/slurm-%A_%a.log\"", sweep.folder.display()));
+        option(&format!(
+            "--output=\"{}/slurm-%A_%a.log\"",
+            sweep.folder.display()
+        ));
         option(&format!("--cpus-per-task={}", config.cpus));
-        let named = [("partition", &config.partition), ("account", &config.account), ("time", &config.time), ("mem", &config.memory)];
+        let named = [
+            ("partition", &config.partition),
+            ("account", &config.account),
+            ("time", &config.time),
+            ("mem", &config.memory),
+        ];
         for (name, value) in named {
             if let Some(value) = value {
                 option(&format!("--{name}={value}"));
@@ -75,8 +87,16 @@ impl Array {
             let _ = writeln!(out, "{i}) tasks={} ;;", tasks.join(","));
         }
         let program = [sweep.program.display().to_string()];
-        let words: Vec<String> = program.iter().chain(&sweep.arguments).map(|w| quoted(w)).collect();
-        let _ = writeln!(out, "esac\nexec {} --tasks \"$tasks\" --threads \"${{SLURM_CPUS_PER_TASK:-1}}\"", words.join(" "));
+        let words: Vec<String> = program
+            .iter()
+            .chain(&sweep.arguments)
+            .map(|w| quoted(w))
+            .collect();
+        let _ = writeln!(
+            out,
+            "esac\nexec {} --tasks \"$tasks\" --threads \"${{SLURM_CPUS_PER_TASK:-1}}\"",
+            words.join(" ")
+        );
         out
     }
 }

@@ -26,7 +26,13 @@ fn sweep(tasks: Vec<SweepTask>) -> Sweep {
 
 #[test]
 fn tasks_that_share_a_model_go_together_stage_by_stage() {
-    let sweep = sweep(vec![task(0, "e"), task(2, "a"), task(2, "b"), task(2, "a"), task(2, "a")]);
+    let sweep = sweep(vec![
+        task(0, "e"),
+        task(2, "a"),
+        task(2, "b"),
+        task(2, "a"),
+        task(2, "a"),
+    ]);
     let config = SlurmConfig {
         chunk: 2,
         ..SlurmConfig::default()
@@ -62,14 +68,20 @@ fn the_script_asks_for_what_was_given_and_quotes_the_program() {
     ] {
         assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
     }
-    assert!(!text.contains("--mem"), "what was not given is left to the cluster");
+    assert!(
+        !text.contains("--mem"),
+        "what was not given is left to the cluster"
+    );
 }
 
 #[test]
 fn arrays_are_no_longer_than_clusters_allow() {
     let sweep = sweep((0..2500).map(|i| task(0, &i.to_string())).collect());
     let stages = arrays(&sweep, &SlurmConfig::default());
-    assert_eq!(stages[0].iter().map(|a| a.jobs.len()).collect::<Vec<_>>(), [1000, 1000, 500]);
+    assert_eq!(
+        stages[0].iter().map(|a| a.jobs.len()).collect::<Vec<_>>(),
+        [1000, 1000, 500]
+    );
 }
 
 #[test]
