@@ -55,6 +55,7 @@ fn train(out: &Path) {
         out: Some(out.join("run")),
         fresh: false,
         resume: false,
+        record: false,
         save_every: SAVE_EVERY,
         progress: &Silent,
         cancel: &Cancel::default(),

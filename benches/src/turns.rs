@@ -52,9 +52,9 @@ pub struct Turns(Option<Partner>);
 
 impl Turns {
     /// Starts a script of `benches/peer` with `PEER_PYTHON`; without one only our own numbers are printed. Prints the head of
-    /// the table. Both sides keep the memory they free: ours is started again as `szar run` is, see [`szar::launch`].
+    /// the table. Both sides keep the memory they free: ours is started again as `szar run` is, see [`szar_cli::launch`].
     pub fn start(script: &str) -> Self {
-        szar::launch::settle();
+        szar_cli::launch::settle();
         head("szar", "PyTorch");
         let python = std::env::var_os("PEER_PYTHON").unwrap_or_else(|| "python3".into());
         let path = format!("{}/peer/{script}", env!("CARGO_MANIFEST_DIR"));

@@ -94,9 +94,9 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Answers>> {
 
 impl Answers {
     fn add(&mut self, line: &Line) {
-        if !self.names.contains_key(&line.class) {
-            self.names.insert(line.class, line.class_name.to_owned());
-        }
+        self.names
+            .entry(line.class)
+            .or_insert_with(|| line.class_name.to_owned());
         self.all.push(Answer {
             sample: line.sample.into(),
             class: line.class,

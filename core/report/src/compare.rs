@@ -46,8 +46,11 @@ pub struct Against {
     pub corrected: f64,
 }
 
+/// A number of a run, where it has it.
+pub type Measure = fn(&Run) -> Option<f64>;
+
 /// Percent, after adaptation where there is one.
-pub const MEASURES: [(&str, fn(&Run) -> Option<f64>); 4] = [
+pub const MEASURES: [(&str, Measure); 4] = [
     ("class mean, before", |r| {
         Some(r.report.zsl.as_ref()?.before.class_mean)
     }),

@@ -348,7 +348,7 @@ fn comparison(runs: &[Run], names: &[String]) -> (Option<Section>, Option<Curve>
         id: "comparison".into(),
         title: "Comparison".into(),
         tables,
-        figures: curve.as_ref().map(|c| curve_figure(c)).into_iter().collect(),
+        figures: curve.as_ref().map(curve_figure).into_iter().collect(),
         motions: Vec::new(),
         note,
     };
@@ -357,7 +357,7 @@ fn comparison(runs: &[Run], names: &[String]) -> (Option<Section>, Option<Curve>
 
 fn curve_figure(curve: &Curve) -> Shown {
     let classes = ["before", "after", "s0", "s1"];
-    let series = |((name, _), class): (&(&'static str, fn(&Run) -> Option<f64>), &str)| {
+    let series = |((name, _), class): (&(&'static str, compare::Measure), &str)| {
         let points = || {
             curve
                 .points

@@ -110,7 +110,7 @@ impl<'a> Node<'a> {
                 array
                     .as_ref()
                     .ok_or("an array without its values".to_owned())
-                    .and_then(|a| plain(a)),
+                    .and_then(plain),
             ),
             _ => None,
         }

@@ -181,11 +181,6 @@ impl Plan {
         Some(&self.entries[self.cells[cell]?].run)
     }
 
-    /// Number of the task that finishes a cell.
-    pub(crate) fn task_of(&self, cell: usize) -> Option<usize> {
-        Some(self.entries[self.cells[cell]?].task)
-    }
-
     /// How far a cell is; `None` for one that cannot run.
     ///
     /// # Errors

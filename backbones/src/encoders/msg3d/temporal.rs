@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::aggregate::for_each_person;
 use crate::encoders::gcn::{FoldedResidual, Residual};
-use crate::encoders::layers::{Conv, Norm};
+use crate::encoders::layers::{Conv, Norm, channels_last};
 
 /// How many branches there are.
 pub(super) const BRANCHES: i64 = 6;
@@ -114,7 +114,8 @@ impl Temporal {
         let parts: Vec<_> = parts
             .map(|(branch, y)| branch.train(y, self.stride, kind))
             .collect();
-        self.residual.add_in_training(Tensor::cat(&parts, 1), x, kind)
+        self.residual
+            .add_in_training(Tensor::cat(&parts, 1), &channels_last(x), kind)
     }
 
     pub(super) fn fold(&self, kind: Kind) -> FoldedTemporal {
@@ -182,7 +183,7 @@ impl FoldedTemporal {
             }
         };
         let parts: Vec<_> = (0..).zip(&self.rests).map(rest).collect();
-        self.residual.add(Tensor::cat(&parts, 1), x)
+        self.residual.add(Tensor::cat(&parts, 1), &channels_last(x))
     }
 }
 

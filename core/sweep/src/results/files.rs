@@ -13,8 +13,11 @@ use szar_core::{Error, Result};
 use super::measures::ALL;
 use super::{Results, Row};
 
+/// A text of a row.
+type Text = fn(&Row) -> String;
+
 /// Columns of text besides the axes.
-const TEXTS: [(&str, fn(&Row) -> String); 3] = [
+const TEXTS: [(&str, Text); 3] = [
     ("status", |row| row.status.to_owned()),
     ("error", |row| row.why.clone().unwrap_or_default()),
     ("run", |row| {
