@@ -1,6 +1,8 @@
 //! Every format as a user meets it: the cases of `fuzz/corpus` are read, imported and inspected; damaged ones are refused
 //! with the file and the place.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
@@ -132,9 +134,15 @@ fn instead(old: &'static str, new: &'static str) -> impl Fn(&mut Vec<u8>) {
     }
 }
 
+/// Reader, case, ending of the file, what is changed in it.
+type Cut<'a> = (&'a str, &'a str, &'a str, &'a dyn Fn(&mut Vec<u8>));
+
+/// The same, and what is said.
+type Damage<'a> = (&'a str, &'a str, &'a str, &'a dyn Fn(&mut Vec<u8>), &'a str);
+
 #[test]
 fn counts_beyond_what_is_there_reserve_nothing_and_are_named() {
-    let cases: [(&str, &str, &str, &dyn Fn(&mut Vec<u8>), &str); 6] = [
+    let cases: [Damage; 6] = [
         (
             "ntu-rgbd",
             "one",
@@ -189,7 +197,7 @@ fn counts_beyond_what_is_there_reserve_nothing_and_are_named() {
 
 #[test]
 fn labels_beyond_the_classes_are_named() {
-    let cases: [(&str, &str, &str, &dyn Fn(&mut Vec<u8>), &str); 6] = [
+    let cases: [Damage; 6] = [
         (
             "pku-mmd",
             "good",
@@ -236,7 +244,7 @@ fn labels_beyond_the_classes_are_named() {
 #[test]
 fn sequences_without_a_frame_are_named() {
     let nothing = |bytes: &mut Vec<u8>| bytes.clear();
-    let cases: [(&str, &str, &str, &dyn Fn(&mut Vec<u8>)); 8] = [
+    let cases: [Cut; 8] = [
         ("ntu-rgbd", "one", ".skeleton", &|bytes| {
             *bytes = b"0\r\n".to_vec()
         }),

@@ -39,7 +39,8 @@ mod tests {
     /// What is wrong with the quickstart, so changed.
     fn wrong(changes: &[&str]) -> String {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/quickstart.yaml");
-        let loaded = szar_core::config::load(std::path::Path::new(file), changes);
+        let changes: Vec<String> = changes.iter().map(|text| (*text).to_owned()).collect();
+        let loaded = szar_core::config::load(std::path::Path::new(file), &changes);
         loaded.map_or_else(|error| error.to_string(), |_| String::new())
     }
 
