@@ -3,6 +3,7 @@
 use szar_core::registry::{self, ComponentKind};
 // What the program links; a crate that is not named registers nothing.
 use szar_runner as _;
+use szar_sweep as _;
 
 #[test]
 fn the_list_of_components_is_pinned() {
@@ -24,6 +25,7 @@ fn the_list_of_components_is_pinned() {
         "dataset pku-mmd",
         "dataset pose-json",
         "dataset procedural",
+        "dataset pseudo-unseen",
         "dataset purls-features",
         "dataset pyskl",
         "dataset skeleton-npz",
@@ -81,6 +83,8 @@ fn the_list_of_components_is_pinned() {
         "gate entropy",
         "gate oracle",
         "gate seen-unseen-classifier",
+        "launcher local",
+        "launcher slurm",
     ];
     assert_eq!(names, want);
 }

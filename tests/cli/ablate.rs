@@ -214,3 +214,27 @@ fn a_cluster_that_is_not_there_is_said_so() {
     let (_, err) = both(command.env("PATH", folder.path()), 1);
     assert!(err.contains("there is no `sbatch` on the PATH"), "{err}");
 }
+
+/// The YAML files of a folder of `configs`.
+fn shipped(folder: &str) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(szar_tests::root().join("configs").join(folder)).expect("configurations");
+    let files = entries.flatten().map(|e| e.path());
+    files.filter(|p| p.extension().is_some_and(|e| e == "yaml")).collect()
+}
+
+#[test]
+fn every_shipped_grid_and_search_is_sound() {
+    for folder in ["studies", "papers", "papers/tiny"] {
+        for file in shipped(folder) {
+            let ablation = szar_sweep::Ablation::read(&file, &[], &[], &|_| Ok(()));
+            let ablation = ablation.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            for cell in &ablation.batch.cells {
+                assert!(cell.resolved().is_some(), "{}: {:?}", file.display(), cell.state);
+            }
+        }
+    }
+    for file in shipped("tune") {
+        let tuner = szar_sweep::tune::Tuner::read(&file, &[], &[], &|_| Ok(()));
+        assert!(tuner.is_ok(), "{}: {:?}", file.display(), tuner.err());
+    }
+}
