@@ -211,7 +211,7 @@ fn a_cluster_that_is_not_there_is_said_so() {
         "axes: {aligner: [{type: eszsl}]}\nlauncher: {type: slurm}\n",
     );
     let mut command = ablate(&file, &["--detach"]);
-    let (_, err) = both(command.env("PATH", folder.path()), 1);
+    let (_, err) = both(command.env("PATH", folder.path()), 2);
     assert!(err.contains("there is no `sbatch` on the PATH"), "{err}");
 }
 
@@ -219,7 +219,9 @@ fn a_cluster_that_is_not_there_is_said_so() {
 fn shipped(folder: &str) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(szar_tests::root().join("configs").join(folder)).expect("configurations");
     let files = entries.flatten().map(|e| e.path());
-    files.filter(|p| p.extension().is_some_and(|e| e == "yaml")).collect()
+    files
+        .filter(|p| p.extension().is_some_and(|e| e == "yaml"))
+        .collect()
 }
 
 #[test]

@@ -81,7 +81,9 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Answers>> {
     let mut record = csv::StringRecord::new();
     while csv.read_record(&mut record).map_err(|e| bad(0, e))? {
         let at = record.position().map_or(0, csv::Position::line);
-        let line: Line = record.deserialize(Some(&headers)).map_err(|e| bad(at, e))?;
+        let line: Line = record
+            .deserialize(Some(&headers))
+            .map_err(|e| Error::format(path, Some(format!("line {at}")), misread(&e, &headers)))?;
         if !streams.contains_key(line.setting) {
             streams.insert(line.setting.to_owned(), Answers::default());
         }
@@ -90,6 +92,15 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Answers>> {
         }
     }
     Ok(streams)
+}
+
+/// What is wrong with a line, with the name of the column.
+fn misread(error: &csv::Error, headers: &csv::StringRecord) -> String {
+    let csv::ErrorKind::Deserialize { err, .. } = error.kind() else {
+        return error.to_string();
+    };
+    let column = err.field().and_then(|i| headers.get(usize::try_from(i).ok()?));
+    column.map_or(err.to_string(), |name| format!("`{name}`: {}", err.kind()))
 }
 
 impl Answers {

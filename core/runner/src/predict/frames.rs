@@ -321,10 +321,7 @@ mod tests {
                 r#"{"joints": [[1, 2, 3], [1, NaN, 3]]}"#,
                 "holds NaN, expected finite numbers",
             ),
-            (
-                r#"{"joints": [[1, 2, 3], [1, 1e39, 3]]}"#,
-                "joint 1 is beyond any number",
-            ),
+            (r#"{"joints": [[1, 2, 3], [1, 1e39, 3]]}"#, "number out of range"),
             (r#"{"joints": [[1, 2], [1, 2]]}"#, "invalid length 2"),
             (r#"{"joints": [[1, 2, 3], [1, "#, "is cut off: the stream stopped"),
             ("{\"joints\": [[1, 2, 3], [1, \n", "EOF while parsing"),

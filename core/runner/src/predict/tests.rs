@@ -45,7 +45,7 @@ fn a_signature_survives_its_file_and_damage_is_named() {
         ("walk", "wave", "class `wave` is listed twice"),
         ("\"frames\": 8", "\"frame\": 8", "unknown field `frame`"),
         ("\"centre\": 0", "\"centre\": 9", "names joint 9"),
-        ("}", "", "EOF"),
+        ("}", "", "at line"),
     ] {
         std::fs::write(&path, text.replace(from, to)).unwrap();
         let error = Signature::load(&path).unwrap_err();
