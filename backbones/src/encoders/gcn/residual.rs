@@ -1,9 +1,9 @@
-//! How a block's input `[n, C, T, V]` reaches its output past the block.
+//! How a block's input `[n, T, V, C]` reaches its output past the block.
 
 use szar_core::NamedTensors;
 use tch::{Kind, Tensor};
 
-use crate::encoders::layers::{Conv, Norm, temporal};
+use crate::encoders::layers::{Conv, Norm, channels_first, temporal};
 
 /// Past a block: nothing, the input itself, or a convolution over frames with a normalisation.
 #[derive(Debug)]
@@ -60,14 +60,14 @@ impl Residual {
         }
     }
 
-    /// Training mode: adds what becomes of `x` `[n, C_in, T, V]` to `y` `[n, C_out, T', V]`, which nothing else needs.
+    /// Training mode: adds what becomes of `x` `[n, T, V, C_in]` to `y` `[n, C_out, T', V]`, which nothing else needs.
     pub fn add_in_training(&self, mut y: Tensor, x: &Tensor, kind: Kind) -> Tensor {
         match self {
             Self::None => y,
-            Self::Identity => y.g_add_(x),
+            Self::Identity => y.g_add_(&channels_first(x)),
             Self::Conv { conv, norm, stride } => {
                 let (weight, bias) = (conv.weight.to_kind(kind), conv.bias.to_kind(kind));
-                let short = temporal(x, &weight, &bias, *stride);
+                let short = temporal(&channels_first(x), &weight, &bias, *stride);
                 y.g_add_(&norm.train(&short, 1.0))
             }
         }
@@ -91,12 +91,14 @@ impl Residual {
 }
 
 impl FoldedResidual {
-    /// Adds what becomes of `x` `[n, C_in, T, V]` to `y` `[n, C_out, T', V]`.
+    /// Adds what becomes of `x` `[n, T, V, C_in]` to `y` `[n, C_out, T', V]`.
     pub fn add(&self, mut y: Tensor, x: &Tensor) -> Tensor {
         match self {
             Self::None => y,
-            Self::Identity => y.g_add_(x),
-            Self::Conv { weight, bias, stride } => y.g_add_(&temporal(x, weight, bias, *stride)),
+            Self::Identity => y.g_add_(&channels_first(x)),
+            Self::Conv { weight, bias, stride } => {
+                y.g_add_(&temporal(&channels_first(x), weight, bias, *stride))
+            }
         }
     }
 }
