@@ -49,11 +49,19 @@ pub fn heat(heat: &Heat) -> String {
     let slanted = size(WIDTH - left - 4.0 - overhang) >= UPRIGHT;
     let cell = size(WIDTH - left - 4.0 - if slanted { overhang } else { 0.0 });
     let (small, numbered) = (cell < 12.5, heat.columns.is_empty());
-    let tall = if numbered { cell.clamp(7.0, 18.0) } else { cell.max(7.0) };
+    let tall = if numbered {
+        cell.clamp(7.0, 18.0)
+    } else {
+        cell.max(7.0)
+    };
     let named = cell >= 7.0 && !numbered;
     let letter = if small { 0.72 * LETTER } else { LETTER };
     let rise = if slanted { 0.72 } else { 1.0 };
-    let top = if named { 22.0 + rise * letter * longest(heat.columns) } else { 22.0 };
+    let top = if named {
+        22.0 + rise * letter * longest(heat.columns)
+    } else {
+        22.0
+    };
     let height = top + tall * rows as f64 + 8.0;
     let mut figure = Figure::new(WIDTH, height.max(40.0), heat.title);
     figure.text([left, 11.0], Anchor::Start, "axis-name", heat.axes[0]);

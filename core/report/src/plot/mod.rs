@@ -131,7 +131,10 @@ impl Figure {
     /// A label turned around its beginning.
     pub fn turned(&mut self, [x, y]: [f64; 2], degrees: f64, class: &str, words: &str) {
         let node = Text::new(clean(words))
-            .set("transform", format!("translate({x:.1} {y:.1}) rotate({degrees:.0})"))
+            .set(
+                "transform",
+                format!("translate({x:.1} {y:.1}) rotate({degrees:.0})"),
+            )
             .set("class", class);
         self.document.append(node);
     }
