@@ -74,8 +74,22 @@ pub fn differing(runs: &[Run]) -> Vec<String> {
     paths.sort();
     paths.dedup();
     let varies = |path: &&&String| all.iter().any(|run| run.get(**path) != all[0].get(**path));
-    let kept = paths.iter().filter(varies).map(|p| (*p).clone());
-    kept.filter(|p| p == "seed" || !is_no_choice(p)).collect()
+    let kept: Vec<String> = paths.iter().filter(varies).map(|p| (*p).clone()).collect();
+    // Where the components differ, so do all of their options, which says nothing.
+    let other = |path: &String| {
+        let mut parts = kept.iter().filter_map(|p| p.strip_suffix(".type"));
+        parts.any(|part| {
+            path.strip_prefix(part)
+                .is_some_and(|rest| rest.starts_with('.') && rest != ".type")
+        })
+    };
+    let mut chosen: Vec<String> = kept
+        .iter()
+        .filter(|p| !other(p) && !is_no_choice(p))
+        .cloned()
+        .collect();
+    chosen.extend(kept.into_iter().filter(|p| p == "seed"));
+    chosen
 }
 
 fn is_no_choice(path: &str) -> bool {

@@ -280,7 +280,7 @@ fn facts(run: &Run) -> Vec<[String; 2]> {
     let (report, p, d) = (&run.report, &run.report.provenance, &run.report.data);
     let mut facts: Vec<[String; 2]> = Vec::new();
     let mut add = |name: &str, value: String| facts.push([name.to_owned(), value]);
-    add("dataset", format!("{}, skeleton {}", d.name, d.layout));
+    add("data", format!("{}, skeleton {}", d.name, d.layout));
     add(
         "split",
         format!(
@@ -321,12 +321,20 @@ fn facts(run: &Run) -> Vec<[String; 2]> {
         format!("{}, {} threads, {}", p.device, p.threads, p.precision),
     );
     add("szar", p.szar.clone());
-    add("git", p.git.clone().unwrap_or_else(|| "no repository".into()));
-    add("configuration", p.config.clone());
+    add(
+        "git",
+        p.git.as_deref().map_or_else(|| "no repository".into(), brief),
+    );
+    add("configuration", brief(&p.config));
     if !p.plugins.is_empty() {
         add("plugins", p.plugins.join("; "));
     }
     facts
+}
+
+/// The beginning of a hash; the whole of it stands in the data of the page.
+fn brief(hash: &str) -> String {
+    hash.chars().take(16).collect()
 }
 
 fn comparison(runs: &[Run], names: &[String]) -> (Option<Section>, Option<Curve>, Vec<compare::Against>) {

@@ -187,7 +187,7 @@ pub fn generalised(run: &Run, paired: Option<&Paired>) -> Option<Table> {
         .collect();
     let [seen, unseen] = gzsl.taken_for_seen;
     let mut note = format!(
-        "Gate: AUC {:.1}%; takes {seen:.0}% of the seen and {unseen:.0}% of the unseen samples for seen. {}",
+        "Gate: AUC {:.1}%; takes {seen:.0}% of the seen and {unseen:.0}% of the unseen samples for seen. Constants: {}",
         gzsl.gate_auc,
         constants.join(", ")
     );
@@ -210,10 +210,10 @@ pub fn generalised(run: &Run, paired: Option<&Paired>) -> Option<Table> {
         title: "Generalised, %: the candidates are all classes".into(),
         head: heads(&[
             "",
-            "seen",
+            "class mean: seen",
             "unseen",
             "harmonic",
-            "top-1 seen",
+            "top-1: seen",
             "unseen",
             "harmonic",
         ]),

@@ -15,6 +15,12 @@ const SAMPLES: usize = 4;
 const ACROSS: usize = 4;
 /// Side of a skeleton.
 const SIDE: f64 = 150.0;
+/// Radius of a joint of average attention, and the largest.
+const AVERAGE: f64 = 3.2;
+/// Reached at about eight times the average.
+const LARGEST: f64 = 9.0;
+/// Times the average at which a frame is darkest.
+const DARKEST: f64 = 3.0;
 /// Above it the name, below it the strip of frames.
 const CELL: f64 = SIDE + 44.0;
 
@@ -40,7 +46,8 @@ pub fn attention(run: &Run) -> Vec<Shown> {
         let svg = skeletons(record, k, &title)?;
         let caption = format!(
             "Answered {}, true class {}. One skeleton per text of the answered class, at the frame that it attends to most; \
-             the larger a joint, the more it counts over all frames. The strip below is attention over time.",
+             the area of a joint is its share over all frames, orange above the \
+             average of all joints. The strip below is attention over time.",
             name(answer.after),
             name(answer.class)
         );
@@ -88,15 +95,15 @@ fn skeletons(record: &Record, k: usize, title: &str) -> Option<String> {
                 figure.line(from, to, "bone");
             }
         }
-        let largest = by_joint.iter().copied().fold(1e-12, f64::max);
         for (joint, weight) in by_joint.iter().enumerate() {
             if let Some(place) = at(joint) {
+                let share = weight * joints as f64;
+                let class = if share > 1.02 { "gaze" } else { "gaze less" };
                 let tip = format!("{}: {:.1}%", about.layout.joints[joint], 100.0 * weight);
-                figure.disc(place, 1.2 + 6.8 * (weight / largest).sqrt(), "gaze", &tip);
+                figure.disc(place, (AVERAGE * share.sqrt()).clamp(0.8, LARGEST), class, &tip);
             }
         }
         let (wide, top) = (SIDE - 20.0, y + SIDE + 20.0);
-        let largest = by_frame.iter().copied().fold(1e-12, f64::max);
         for (t, weight) in by_frame.iter().enumerate() {
             let place = [
                 x + 10.0 + wide * t as f64 / frames as f64,
@@ -107,7 +114,7 @@ fn skeletons(record: &Record, k: usize, title: &str) -> Option<String> {
             figure.shade(
                 place,
                 "cell",
-                (weight / largest).max(0.03),
+                (weight * frames as f64 / DARKEST).clamp(0.03, 1.0),
                 &format!("frame {}: {:.1}%", t + 1, 100.0 * weight),
             );
         }
@@ -127,7 +134,9 @@ pub fn weights(run: &Run) -> Option<Shown> {
     let at = |r: usize, c: usize| values[r * slots.len() + c];
     let largest = values.iter().copied().fold(1e-12, f64::max);
     let uniform = values.iter().all(|v| (v - values[0]).abs() < 1e-6);
-    let shade = |r: usize, c: usize| Some(at(r, c) / largest);
+    // Equal weights are neither light nor dark.
+    let darkest = largest.max(2.0 / slots.len() as f64);
+    let shade = |r: usize, c: usize| Some(at(r, c) / darkest);
     let tell = |r: usize, c: usize| {
         let percent = format!("{:.0}", 100.0 * at(r, c));
         (
@@ -147,8 +156,8 @@ pub fn weights(run: &Run) -> Option<Shown> {
         diagonal: false,
     });
     let mut caption = format!(
-        "Percent of the cache's vote; the darkest is {:.0}%.",
-        100.0 * largest
+        "Percent of the cache's vote; the darkest shade is {:.0}%.",
+        100.0 * darkest
     );
     if uniform {
         caption.push_str(" No prior was given: all weigh the same.");

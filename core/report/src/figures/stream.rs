@@ -12,7 +12,8 @@ const MOST: usize = 40;
 /// Accuracy and entropy over each stream.
 pub fn streams(run: &Run) -> Vec<Shown> {
     let mut shown = Vec::new();
-    for (setting, answers) in &run.answers {
+    let settings = ["zsl", "gzsl"].into_iter();
+    for (setting, answers) in settings.filter_map(|s| Some((s, run.answers.get(s)?))) {
         let segments = answers.segments();
         if segments.len() < 2 {
             continue;
@@ -251,7 +252,7 @@ fn by_class(setting: &str, place: usize, adapter: &AdapterReport, names: &[Strin
         draw(
             "Purity",
             format!(
-                "Percent of the entries that are of their class, at the ends of {ends} segments; the darkest is 100%, crossed out where there are no entries."
+                "Percent of the entries that are of their class, at the ends of {ends} segments; the darkest is 100%, outlined where there are no entries."
             ),
             &purity,
             &pure,
