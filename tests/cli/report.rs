@@ -32,8 +32,22 @@ fn parsed(text: &str) -> VDom<'_> {
     tl::parse(text, tl::ParserOptions::default()).expect("HTML")
 }
 
+/// Elements of a selector; `#outer inner` are those inside another one.
 fn count(html: &VDom, selector: &str) -> usize {
-    html.query_selector(selector).expect("a selector").count()
+    let Some((outer, inner)) = selector.split_once(' ') else {
+        return html.query_selector(selector).expect("a selector").count();
+    };
+    let found = html.query_selector(outer).expect("a selector");
+    let inside = |node: tl::NodeHandle| {
+        let tag = node
+            .get(html.parser())
+            .and_then(|n| n.as_tag())
+            .expect("an element");
+        tag.query_selector(html.parser(), inner)
+            .expect("a selector")
+            .count()
+    };
+    found.map(inside).sum()
 }
 
 /// The data of the page.

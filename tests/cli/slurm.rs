@@ -97,7 +97,7 @@ fn a_grid_runs_on_a_cluster_and_can_be_watched_stopped_and_resumed() {
     let refused = grid(folder.path(), "partition: nowhere");
     let (code, _, err) = cluster.ablate(&refused, &[]);
     assert!(
-        code == 1 && err.contains("sbatch refused") && err.contains("nvalid partition"),
+        code == 2 && err.contains("sbatch refused") && err.contains("nvalid partition"),
         "{err}"
     );
 
@@ -136,7 +136,7 @@ fn a_grid_runs_on_a_cluster_and_can_be_watched_stopped_and_resumed() {
     let more = grid(folder.path(), "chunk: 1");
     let (code, _, err) = cluster.ablate(&more, &["--set", "seed=9", "--detach"]);
     assert!(
-        code == 1 && err.contains("sbatch refused"),
+        code == 2 && err.contains("Unable to contact slurm controller"),
         "a controller that is down: {err}"
     );
 }
