@@ -11,8 +11,7 @@ use tch::{Device, Tensor};
 
 use super::gcn::checks::{batch, fill};
 
-/// The largest difference, as a share of the largest value: rounding of single precision through ten blocks. Found: 2e-6 at
-/// most.
+/// The largest difference, as a share of the largest value: rounding of single precision through ten blocks.
 const TOLERANCE: f64 = 1e-5;
 
 /// Small networks, by name.
