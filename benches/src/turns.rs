@@ -1,5 +1,6 @@
 //! szar and the same work in plain PyTorch in turns, round by round, on processor time.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -54,12 +55,21 @@ impl Turns {
     /// Starts a script of `benches/peer` with `PEER_PYTHON`; without one only our own numbers are printed. Prints the head of
     /// the table. Both sides keep the memory they free: ours is started again as `szar run` is, see [`szar_cli::launch`].
     pub fn start(script: &str) -> Self {
+        Self::start_with(script, &[])
+    }
+
+    /// [`Self::start`] with arguments for the script.
+    pub fn start_with(script: &str, arguments: &[&OsStr]) -> Self {
         szar_cli::launch::settle();
         head("szar", "PyTorch");
         let python = std::env::var_os("PEER_PYTHON").unwrap_or_else(|| "python3".into());
         let path = format!("{}/peer/{script}", env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(python);
-        command.arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .arg(path)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let Ok(mut process) = command.spawn() else {
             return Self(None);
         };

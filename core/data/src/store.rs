@@ -1,5 +1,8 @@
-//! Preprocessed sequences of a run in one host tensor, from which batches are taken.
+//! Preprocessed sequences of a run, in memory or in a file, from which batches are taken.
 
+mod spilled;
+
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,8 +15,10 @@ use szar_core::{
 };
 use tch::{Device, Kind, Tensor};
 
-/// Where sequences go that are too many for the memory: to a file without a name, which is mapped, so that the system
-/// keeps in memory what is used and no more. The file is gone when the store is dropped, or the process ends.
+use spilled::Spilled;
+
+/// Where sequences go that are too many for the memory: to a file without a name, which is gone when the store is dropped,
+/// or the process ends.
 #[derive(Clone, Debug)]
 pub struct Spill {
     /// Folder of the file.
@@ -25,13 +30,23 @@ pub struct Spill {
 /// All sequences of a run, preprocessed.
 #[derive(Debug)]
 pub struct SkeletonStore {
-    /// `[n, 3, T, V, M]` f32 on the CPU.
-    joints: Tensor,
+    joints: Joints,
+    /// n, T, V and M.
+    size: [usize; 4],
     /// `[n]` i64 on the CPU.
     frames: Tensor,
     /// n * M, sample-major.
     present: Vec<bool>,
     layout: Arc<SkeletonLayout>,
+}
+
+/// `[n, 3, T, V, M]` f32.
+#[derive(Debug)]
+enum Joints {
+    /// On the CPU.
+    Memory(Tensor),
+    /// Row after row.
+    File(Spilled),
 }
 
 /// Of one sample: frames that carry data, and who is there.
@@ -55,7 +70,7 @@ impl SkeletonStore {
         Self::load_within(dataset, preprocess, samples, None, progress, cancel)
     }
 
-    /// As [`Self::load`], in a file when it is much.
+    /// As [`Self::load`], in a file when it is much: memory then holds the batches that are in use and no more.
     ///
     /// # Errors
     /// As [`Self::load`], and when the file cannot be made or the disk has no room for it.
@@ -76,35 +91,52 @@ impl SkeletonStore {
                 "dataset `{name}`: nothing to read (no sample, frame or person)"
             )));
         }
-        let shape = [samples.len(), 3, frames, layout.len(), persons].map(|n| n as i64);
-        let mut joints = room(&shape, spill)?;
+        let size = [samples.len(), frames, layout.len(), persons];
+        let row = 3 * frames * layout.len() * persons;
+        let mut joints = Joints::new(size, row, spill)?;
         progress.begin("sequences", samples.len() as u64);
         let done = AtomicU64::new(0);
-        let size = 3 * frames * layout.len() * persons;
-        let filled: Vec<Result<Filled>> = host::slice_mut(&mut joints)
-            .par_chunks_mut(size)
-            .zip(samples)
-            .map(|(out, sample)| {
-                cancel.check()?;
-                let filled = fill(dataset, preprocess, *sample, frames, out)?;
-                progress.advance(done.fetch_add(1, Ordering::Relaxed) + 1, "");
-                Ok(filled)
-            })
-            .collect();
+        let read = |sample: usize, out: &mut [f32]| {
+            cancel.check()?;
+            let filled = fill(dataset, preprocess, sample, frames, out)?;
+            progress.advance(done.fetch_add(1, Ordering::Relaxed) + 1, "");
+            Ok(filled)
+        };
+        let filled: Vec<Result<Filled>> = match &mut joints {
+            Joints::Memory(tensor) => host::slice_mut(tensor)
+                .par_chunks_mut(row)
+                .zip(samples)
+                .map(|(out, sample)| read(*sample, out))
+                .collect(),
+            Joints::File(file) => samples
+                .par_iter()
+                .enumerate()
+                .map_init(
+                    || vec![0.0; row],
+                    |out, (at, sample)| {
+                        out.fill(0.0);
+                        let filled = read(*sample, out)?;
+                        file.write(at, out)?;
+                        Ok(filled)
+                    },
+                )
+                .collect(),
+        };
         progress.end();
         let filled = filled.into_iter().collect::<Result<Vec<Filled>>>()?;
         let counts: Vec<i64> = filled.iter().map(|(valid, _)| *valid as i64).collect();
         let store = Self {
             joints,
+            size,
             frames: Tensor::from_slice(&counts),
             present: filled.into_iter().flat_map(|(_, present)| present).collect(),
             layout,
         };
-        store.trimmed(spill)
+        store.trimmed()
     }
 
     /// Leaves out the last persons that no sample has.
-    fn trimmed(mut self, spill: Option<&Spill>) -> Result<Self> {
+    fn trimmed(mut self) -> Result<Self> {
         let persons = self.persons();
         let last = self
             .present
@@ -113,14 +145,11 @@ impl SkeletonStore {
             .max();
         let kept = last.unwrap_or(0) + 1;
         if kept < persons {
-            let part = self.joints.narrow(4, 0, kept as i64);
-            let joints = room(&part.size(), spill)?;
-            for start in (0..self.len()).step_by(CHUNK) {
-                let count = CHUNK.min(self.len() - start) as i64;
-                let rows = |t: &Tensor| t.narrow(0, start as i64, count);
-                rows(&joints).copy_(&rows(&part));
+            match &mut self.joints {
+                Joints::Memory(tensor) => *tensor = tensor.narrow(4, 0, kept as i64).contiguous(),
+                Joints::File(file) => file.keep_columns(persons, kept)?,
             }
-            self.joints = joints;
+            self.size[3] = kept;
             self.present = self
                 .present
                 .chunks_exact(persons)
@@ -133,7 +162,7 @@ impl SkeletonStore {
 
     /// n.
     pub fn len(&self) -> usize {
-        self.size(0)
+        self.size[0]
     }
 
     /// True when there is no sequence, which [`Self::load`] never gives.
@@ -143,22 +172,17 @@ impl SkeletonStore {
 
     /// T, frames of every sequence.
     pub fn frames(&self) -> usize {
-        self.size(2)
+        self.size[1]
     }
 
     /// M, persons at most.
     pub fn persons(&self) -> usize {
-        self.size(4)
+        self.size[3]
     }
 
     /// What the joints are.
     pub fn layout(&self) -> &Arc<SkeletonLayout> {
         &self.layout
-    }
-
-    /// `[n, 3, T, V, M]` f32 on the CPU.
-    pub fn joints(&self) -> &Tensor {
-        &self.joints
     }
 
     /// Frames that carry data, of some rows. Panics beyond the last row.
@@ -167,16 +191,37 @@ impl SkeletonStore {
         rows.clone().map(of).collect()
     }
 
-    /// The values of some rows, `[rows, 3, T, V, M]` row-major. Panics beyond the last row.
-    pub fn values(&self, rows: Range<usize>) -> &[f32] {
-        let size: usize = (1..5).map(|d| self.size(d)).product();
-        &host::slice(&self.joints)[rows.start * size..rows.end * size]
+    /// The values of some rows, `[rows, 3, T, V, M]` row-major; copied where they lie in a file. Panics beyond the last row.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn values(&self, rows: Range<usize>) -> Result<Cow<'_, [f32]>> {
+        let row = self.row();
+        match &self.joints {
+            Joints::Memory(tensor) => Ok(host::slice(tensor)[rows.start * row..rows.end * row].into()),
+            Joints::File(file) => {
+                let mut values = vec![0.0; rows.len() * row];
+                file.read(rows.start, &mut values)?;
+                Ok(values.into())
+            }
+        }
+    }
+
+    /// Shows the values of some rows, [`Self::values`], a few rows at a time.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn show(&self, rows: Range<usize>, mut see: impl FnMut(&[f32])) -> Result<()> {
+        for start in rows.clone().step_by(CHUNK) {
+            see(&self.values(start..(start + CHUNK).min(rows.end))?);
+        }
+        Ok(())
     }
 
     /// The sequences of these rows (places in the list given to [`Self::load`]), on a device.
     ///
     /// # Errors
-    /// [`Error::Input`] when a row is not there.
+    /// [`Error::Input`] when a row is not there; when a file cannot be read.
     pub fn batch(&self, rows: &[usize], device: Device) -> Result<SkeletonBatch> {
         if let Some(row) = rows.iter().find(|row| **row >= self.len()) {
             let count = self.len();
@@ -191,22 +236,51 @@ impl SkeletonStore {
             .iter()
             .flat_map(|row| &self.present[row * persons..(row + 1) * persons]);
         Ok(SkeletonBatch {
-            joints: self.joints.index_select(0, &index).to_device(device),
+            joints: self.gather(rows, &index)?.to_device(device),
             frames: self.frames.index_select(0, &index).to_device(device),
             present: present.copied().collect(),
             layout: Arc::clone(&self.layout),
         })
     }
 
-    fn size(&self, dim: usize) -> usize {
-        usize::try_from(self.joints.size()[dim]).unwrap_or(0)
+    /// `[rows, 3, T, V, M]` on the CPU.
+    fn gather(&self, rows: &[usize], index: &Tensor) -> Result<Tensor> {
+        match &self.joints {
+            Joints::Memory(tensor) => Ok(tensor.index_select(0, index)),
+            Joints::File(file) => {
+                let [_, frames, joints, persons] = self.size;
+                let size = [rows.len(), 3, frames, joints, persons].map(|n| n as i64);
+                let mut batch = Tensor::empty(size, (Kind::Float, Device::Cpu));
+                let places = host::slice_mut(&mut batch).chunks_exact_mut(self.row());
+                places.zip(rows).try_for_each(|(out, row)| file.read(*row, out))?;
+                Ok(batch)
+            }
+        }
+    }
+
+    /// How many numbers a sequence has.
+    fn row(&self) -> usize {
+        3 * self.size[1..].iter().product::<usize>()
     }
 }
 
-/// Sequences that are copied at once.
-const CHUNK: usize = 256;
+impl Joints {
+    /// Zeros of n, T, V and M, `row` numbers a sequence.
+    fn new(size: [usize; 4], row: usize, spill: Option<&Spill>) -> Result<Self> {
+        let [count, frames, joints, persons] = size;
+        if let Some(spill) = spill.filter(|spill| (count * row) as u64 * 4 > spill.above) {
+            return Ok(Self::File(Spilled::new(&spill.folder, count, row)?));
+        }
+        let size = [count, 3, frames, joints, persons].map(|n| n as i64);
+        Ok(Self::Memory(Tensor::zeros(size, (Kind::Float, Device::Cpu))))
+    }
+}
 
-/// Zeros of this size, in memory or, where they are much, in a file.
+/// Sequences that are shown at once.
+const CHUNK: usize = 64;
+
+/// Zeros of this size, in memory or, where they are much, in a file that is mapped: the system keeps in memory what is used
+/// and no more.
 ///
 /// # Errors
 /// When the file cannot be made or the disk has no room for it.
@@ -217,12 +291,7 @@ pub fn room(size: &[i64], spill: Option<&Spill>) -> Result<Tensor> {
     let Some(spill) = spill.filter(|spill| bytes > spill.above) else {
         return Ok(Tensor::zeros(size, options));
     };
-    let write = |e| Error::write(&spill.folder, e);
-    std::fs::create_dir_all(&spill.folder).map_err(write)?;
-    let file = tempfile::NamedTempFile::new_in(&spill.folder).map_err(write)?;
-    // All of it now: a mapped file that outgrows the disk ends the process.
-    rustix::fs::fallocate(file.as_file(), rustix::fs::FallocateFlags::empty(), 0, bytes)
-        .map_err(|e| write(e.into()))?;
+    let file = spilled::file(&spill.folder, bytes)?;
     let path = file.path().to_str().ok_or_else(|| {
         let folder = spill.folder.display();
         Error::Input(format!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use szar_core::{Error, Result};
+use szar_core::Result;
 use szar_runner::Report;
 use szar_runner::record::Record;
 
@@ -33,7 +33,7 @@ impl Run {
     /// When the report is damaged or of a szar whose reports were others.
     pub fn read(file: &Path) -> Result<Self> {
         let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
-        let report = report(file)?;
+        let report = szar_runner::report::read(file)?;
         let mut notes = Vec::new();
         if report.provenance.szar != env!("CARGO_PKG_VERSION") {
             notes.push(format!(
@@ -69,19 +69,4 @@ impl Run {
         let name = self.folder.file_name().map(|n| n.to_string_lossy().into_owned());
         name.unwrap_or_else(|| self.folder.display().to_string())
     }
-}
-
-fn report(file: &Path) -> Result<Report> {
-    let text = std::fs::read_to_string(file).map_err(|e| Error::read(file, e))?;
-    serde_json::from_str(&text).map_err(|error| {
-        let tree: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        let own = env!("CARGO_PKG_VERSION");
-        let why = match tree["provenance"]["szar"].as_str() {
-            Some(version) if version != own => format!(
-                "{error}; it was written by szar {version}, this is szar {own}: run the pipeline again with `--fresh`"
-            ),
-            _ => error.to_string(),
-        };
-        Error::format(file, None, why)
-    })
 }

@@ -12,7 +12,7 @@ mod training;
 pub use training::{SeenPart, TrainingData};
 
 /// Bytes of prepared sequences that are held in memory; more are held in a file of the cache folder.
-const IN_MEMORY: u64 = 1 << 30;
+const IN_MEMORY: u64 = 1 << 28;
 
 /// Numbers of samples by use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -283,7 +283,7 @@ pub fn read(path: &Path) -> Result<Report> {
         let version = found.as_ref().and_then(|v| v["provenance"]["szar"].as_str());
         let by = match version.filter(|v| *v != env!("CARGO_PKG_VERSION")) {
             Some(version) => format!(
-                " (written by szar {version}, this is {})",
+                " (written by szar {version}, this is {}: run the pipeline again with `--fresh`)",
                 env!("CARGO_PKG_VERSION")
             ),
             None => String::new(),

@@ -112,15 +112,34 @@ pub fn content_hash<'a>(
     texts: impl IntoIterator<Item = &'a str>,
     values: impl IntoIterator<Item = &'a [f32]>,
 ) -> String {
-    let mut hash = Sha256::new();
-    for text in texts {
-        hash.update((text.len() as u64).to_le_bytes());
-        hash.update(text.as_bytes());
+    let mut hash = ContentHash::new(texts);
+    values.into_iter().for_each(|part| hash.add(part));
+    hash.finish()
+}
+
+/// [`content_hash`] of values that come part by part.
+pub struct ContentHash(Sha256);
+
+impl ContentHash {
+    /// Begins with the texts.
+    pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hash = Sha256::new();
+        for text in texts {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        }
+        Self(hash)
     }
-    for part in values {
-        hash.update(bytemuck::cast_slice::<f32, u8>(part));
+
+    /// Goes on with some values; how they are cut into parts does not matter.
+    pub fn add(&mut self, values: &[f32]) {
+        self.0.update(bytemuck::cast_slice::<f32, u8>(values));
     }
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+
+    /// The hash, hexadecimal.
+    pub fn finish(self) -> String {
+        self.0.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    }
 }
 
 #[cfg(test)]

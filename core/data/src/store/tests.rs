@@ -96,13 +96,16 @@ fn a_batch_holds_the_rows_asked_for_in_order() {
         [2.0, 2.0, 0.0, 3.0, 2.0]
     );
     assert_eq!(host::to_i64(&batch.frames).unwrap(), [2, 3, 2]);
-    assert_eq!(store.values(1..2)[..6], [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(store.values(1..2).unwrap()[..6], [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
 }
 
 #[test]
 fn persons_that_nobody_needs_are_left_out() {
     let store = load(4, &[0, 1, 2]).unwrap();
-    assert_eq!((store.persons(), store.joints().size()), (2, vec![3, 3, 3, 2, 2]));
+    assert_eq!(
+        (store.persons(), store.values(0..3).unwrap().len()),
+        (2, 3 * 3 * 3 * 2 * 2)
+    );
     let batch = store.batch(&[0, 2], Device::Cpu).unwrap();
     assert_eq!(batch.present, [true, false, true, true]);
     assert_eq!(batch.joints.double_value(&[1, 1, 0, 0, 1]), 1.0);
@@ -127,8 +130,15 @@ fn sequences_in_a_file_are_those_in_memory_and_leave_no_file() {
             &cancel,
         );
         let file = file.unwrap();
-        assert!(file.joints().equal(memory.joints()));
-        assert_eq!(file.values(0..3), memory.values(0..3));
+        assert!(matches!(file.joints, Joints::File(_)) && matches!(memory.joints, Joints::Memory(_)));
+        assert_eq!(file.values(0..3).unwrap(), memory.values(0..3).unwrap());
+        assert_eq!(file.values(1..2).unwrap(), memory.values(1..2).unwrap());
+        let mut shown = Vec::new();
+        file.show(1..3, |some| shown.extend_from_slice(some)).unwrap();
+        assert_eq!(shown[..], memory.values(1..3).unwrap()[..]);
+        let [ours, theirs] = [&file, &memory].map(|s| s.batch(&[2, 0, 2], Device::Cpu).unwrap());
+        assert!(ours.joints.equal(&theirs.joints) && ours.frames.equal(&theirs.frames));
+        assert_eq!(ours.present, theirs.present);
         assert_eq!(std::fs::read_dir(&spill.folder).unwrap().count(), 0);
     }
     // A folder that cannot be: its parent is a file.
@@ -189,17 +199,15 @@ fn every_usable_sequence_of_the_real_sets_is_preprocessed() {
         let options = StandardConfig::default();
         let store = SkeletonStore::load(&*data, &options, &usable, &Silent, &Cancel::default()).unwrap();
         let layout = &data.info().layout;
-        assert_eq!(
-            store.joints().size(),
-            [usable.len(), 3, 48, layout.len(), 1].map(|n| n as i64),
-            "{root:?}"
-        );
+        assert_eq!(store.size, [usable.len(), 48, layout.len(), 1], "{root:?}");
+        let Joints::Memory(joints) = &store.joints else {
+            panic!("{root:?}: not in memory")
+        };
         // The mean joint of every first frame is the origin: f32 rounding of coordinates of a few metres.
-        let first = store
-            .joints()
+        let first = joints
             .select(2, 0)
             .mean_dim([2i64].as_slice(), false, Kind::Float);
         assert!(first.abs().max().double_value(&[]) < 1e-5, "{root:?}");
-        assert_eq!(store.joints().isfinite().all().int64_value(&[]), 1, "{root:?}");
+        assert_eq!(joints.isfinite().all().int64_value(&[]), 1, "{root:?}");
     }
 }

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -154,6 +155,22 @@ pub(super) fn open(
     wanted: Wanted,
     device: Device,
 ) -> std::result::Result<Features, Unfit> {
+    let index = index(folder, form)?;
+    read(folder, &index, wanted, device).map_err(Unfit::Damaged)
+}
+
+/// Checks every number of the entry in a folder, if it is of this form.
+pub(super) fn check(folder: &Path, form: &Form) -> std::result::Result<(), Unfit> {
+    let index = index(folder, form)?;
+    let arrays = index.form.arrays();
+    arrays
+        .iter()
+        .try_for_each(|array| verify(folder, array, &index))
+        .map_err(Unfit::Damaged)
+}
+
+/// The index of the entry in a folder, if it is of this form.
+fn index(folder: &Path, form: &Form) -> std::result::Result<Index, Unfit> {
     let path = folder.join("index.json");
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -162,10 +179,7 @@ pub(super) fn open(
     };
     let index: Index = serde_json::from_str(&text)
         .map_err(|e| Unfit::Damaged(Error::format(&path, format!("line {}", e.line()), e.to_string())))?;
-    if !index.form.serves(form) {
-        return Err(Unfit::Absent);
-    }
-    read(folder, &index, wanted, device).map_err(Unfit::Damaged)
+    index.form.serves(form).then_some(index).ok_or(Unfit::Absent)
 }
 
 fn read(folder: &Path, index: &Index, wanted: Wanted, device: Device) -> Result<Features> {
@@ -195,36 +209,38 @@ fn missing(folder: &Path) -> Error {
 
 /// `[n, ..]`, mapped from its file: pages are read when they are used, and writes stay in memory.
 fn load(folder: &Path, array: &Array, index: &Index) -> Result<Tensor> {
+    verify(folder, array, index)?;
+    let mut size = vec![index.form.rows as i64];
+    size.extend_from_slice(&array.size);
+    let count = size.iter().product::<i64>();
+    Ok(map(&folder.join(array.file), count, array.kind)?.view(size.as_slice()))
+}
+
+/// Compares a file's length and the checksum of every batch of rows. The file is read, not mapped, so that a map larger than
+/// the memory takes no more of it than a batch.
+fn verify(folder: &Path, array: &Array, index: &Index) -> Result<()> {
     let path = folder.join(array.file);
     let rows = index.form.rows;
+    let mut file = fs::File::open(&path).map_err(|e| Error::read(&path, e))?;
     let expected = (rows * array.stride()) as u64;
-    let got = fs::metadata(&path).map_err(|e| Error::read(&path, e))?.len();
+    let got = file.metadata().map_err(|e| Error::read(&path, e))?.len();
     if got != expected {
         let why = format!("has {got} bytes, expected {expected} for {rows} rows");
         return Err(Error::format(&path, None, why));
     }
-    let flat = map(
-        &path,
-        rows as i64 * array.size.iter().product::<i64>(),
-        array.kind,
-    )?;
-    let mut size = vec![rows as i64];
-    size.extend_from_slice(&array.size);
-    let tensor = flat.view(size.as_slice());
     let known = index.checksums.get(array.file).map_or(&[][..], Vec::as_slice);
+    let mut bytes = vec![0; BATCH.min(rows) * array.stride()];
     for (i, start) in (0..rows).step_by(BATCH).enumerate() {
         let end = (start + BATCH).min(rows);
-        let sum = checksum(&tensor.narrow(0, start as i64, (end - start) as i64))?;
-        if known.get(i) != Some(&sum) {
+        let part = &mut bytes[..(end - start) * array.stride()];
+        file.read_exact(part).map_err(|e| Error::read(&path, e))?;
+        if known.get(i) != Some(&checksum(part)) {
             let place = format!("rows {start} to {}", end - 1);
-            return Err(Error::format(
-                &path,
-                place,
-                "the checksum differs: the file was damaged",
-            ));
+            let why = "the checksum differs: the file was damaged";
+            return Err(Error::format(&path, place, why));
         }
     }
-    Ok(tensor)
+    Ok(())
 }
 
 fn map(path: &Path, count: i64, kind: Kind) -> Result<Tensor> {
@@ -241,9 +257,9 @@ fn map(path: &Path, count: i64, kind: Kind) -> Result<Tensor> {
     Ok(Tensor::f_from_file(name, false, count, options)?)
 }
 
-/// Of the bytes of a tensor, f32 or f16, as they stand in its file.
-pub(super) fn checksum(tensor: &Tensor) -> Result<String> {
-    with_bytes(tensor, |bytes| format!("{:016x}", xxh3_64(bytes)))
+/// Of some rows, as they stand in their file.
+pub(super) fn checksum(bytes: &[u8]) -> String {
+    format!("{:016x}", xxh3_64(bytes))
 }
 
 /// Shows the bytes of a contiguous copy of a tensor, f32 or f16; on the CPU and contiguous, the tensor's own.

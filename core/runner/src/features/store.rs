@@ -1,7 +1,7 @@
 //! Who computes an entry, and who waits for it.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use szar_core::{Cancel, Error, Result, SkeletonLayout};
 
@@ -51,15 +51,42 @@ impl FeatureStore {
         layout: &SkeletonLayout,
         extraction: &Extraction,
     ) -> Result<(Features, Origin)> {
+        let open = |folder: &Path| entry::open(folder, form, wanted, extraction.device);
+        self.obtain_by(key, form, layout, extraction, open)
+    }
+
+    /// As [`Self::obtain`], but reads nothing that it need not: memory stays what a batch takes, however large the entry.
+    ///
+    /// # Errors
+    /// As [`Self::obtain`].
+    pub fn keep(
+        &self,
+        key: &str,
+        form: &Form,
+        layout: &SkeletonLayout,
+        extraction: &Extraction,
+    ) -> Result<Origin> {
+        let check = |folder: &Path| entry::check(folder, form);
+        let ((), origin) = self.obtain_by(key, form, layout, extraction, check)?;
+        Ok(origin)
+    }
+
+    fn obtain_by<T>(
+        &self,
+        key: &str,
+        form: &Form,
+        layout: &SkeletonLayout,
+        extraction: &Extraction,
+        read: impl Fn(&Path) -> std::result::Result<T, Unfit>,
+    ) -> Result<(T, Origin)> {
         let folder = self.folder_of(key);
-        let read = || entry::open(&folder, form, wanted, extraction.device);
         // Whole entries are never written to, so that they are read without a lock.
-        if let Ok(features) = read() {
-            return Ok((features, Origin::Kept));
+        if let Ok(kept) = read(&folder) {
+            return Ok((kept, Origin::Kept));
         }
         let _lock = self.lock(key, extraction.cancel)?;
-        match read() {
-            Ok(features) => return Ok((features, Origin::Kept)),
+        match read(&folder) {
+            Ok(kept) => return Ok((kept, Origin::Kept)),
             Err(Unfit::Damaged(error)) => {
                 tracing::warn!(%error, "features that an earlier run kept are damaged: computed anew");
             }
@@ -69,8 +96,8 @@ impl FeatureStore {
         let finished = Writer::open(part, form.clone(), layout)?.finish(extraction)?;
         remove(&folder)?;
         fs::rename(&finished, &folder).map_err(|e| Error::write(&folder, e))?;
-        match read() {
-            Ok(features) => Ok((features, Origin::Computed)),
+        match read(&folder) {
+            Ok(computed) => Ok((computed, Origin::Computed)),
             Err(Unfit::Damaged(error)) => Err(error.context("features that were just written")),
             Err(Unfit::Absent) => Err(Error::Missing(format!(
                 "features that were just written to {}",

@@ -12,9 +12,8 @@ use szar_core::config::StoredPrecision;
 use szar_core::descriptors::{self, TemporalSplit};
 use szar_core::{Encoding, Error, Granularity, Result, SkeletonLayout};
 use tch::{Kind, Tensor};
-use xxhash_rust::xxh3::xxh3_64;
 
-use super::entry::{Array, FORMAT, Form, Index, with_bytes};
+use super::entry::{Array, FORMAT, Form, Index, checksum, with_bytes};
 use super::{BATCH, Extraction};
 
 /// A line of the journal.
@@ -108,7 +107,7 @@ impl<'a> Writer<'a> {
             let at = (start * array.stride()) as u64;
             let sum = with_bytes(&tensor, |bytes| {
                 let written = file.write_all_at(bytes, at);
-                written.map(|()| format!("{:016x}", xxh3_64(bytes)))
+                written.map(|()| checksum(bytes))
             })?;
             checksums.push(sum.map_err(|e| Error::write(&path, e))?);
         }
@@ -234,7 +233,7 @@ impl<'a> Writer<'a> {
 fn stands(array: &Array, file: &File, start: usize, rows: usize, sum: &str) -> bool {
     let mut bytes = vec![0; rows * array.stride()];
     let read = file.read_exact_at(&mut bytes, (start * array.stride()) as u64);
-    read.is_ok() && format!("{:016x}", xxh3_64(&bytes)) == sum
+    read.is_ok() && checksum(&bytes) == sum
 }
 
 /// Removes a folder that may not be there.

@@ -58,11 +58,13 @@ pub fn extract(resolved: &Resolved, options: &RunOptions, pooled: bool) -> Resul
     let started = Instant::now();
     let extraction = session.extraction(encoder.as_ref(), &course, options.progress)?;
     let store = FeatureStore::new(session.feature_folder());
-    let (key, mut form) = session.feature_entry(&extraction, &course);
-    let wanted = if pooled { Wanted::Pooled } else { Wanted::Map };
+    let (key, mut form) = session.feature_entry(&extraction, &course)?;
     form.map = (!pooled).then_some(session.pipeline.features.precision);
-    let (features, origin) = store.obtain(&key, &form, wanted, extraction.store.layout(), &extraction)?;
+    let layout = extraction.store.layout();
+    let origin = store.keep(&key, &form, layout, &extraction)?;
     let seconds = started.elapsed().as_secs_f64();
+    // A map that is not finite has a mean that is not.
+    let (features, _) = store.obtain(&key, &form, Wanted::Pooled, layout, &extraction)?;
     finite(&features, course.learned())?;
     let entry = store.folder_of(&key);
     write_samples(&entry, &data)?;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use szar_core::{SemanticAnchors, SkeletonEncoder};
+use szar_core::{Result, SemanticAnchors, SkeletonEncoder};
 use tch::Kind;
 
 use super::Session;
 use super::training::Course;
 use crate::data::TrainingData;
 use crate::features::{Extraction, Features, Form};
-use crate::train::content_hash;
+use crate::train::{ContentHash, content_hash};
 
 /// What an encoder is made of, besides its data.
 const ENCODER: [&str; 6] = [
@@ -25,11 +25,12 @@ const ENCODER: [&str; 6] = [
 
 impl Session<'_> {
     /// Where an encoder trained on the same data with the same options, seed, device and threads is kept.
-    pub(super) fn shared_encoder(&self, data: &TrainingData) -> Option<PathBuf> {
+    pub(super) fn shared_encoder(&self, data: &TrainingData) -> Result<Option<PathBuf>> {
         if self.options.fresh {
-            return None;
+            return Ok(None);
         }
-        Some(self.shared("encoder", &self.encoder_hash(data)?))
+        let hash = self.encoder_hash(data)?;
+        Ok(hash.map(|hash| self.shared("encoder", &hash)))
     }
 
     /// Where an aligner is kept that was trained on the features of the same encoder, data and anchors, with the same
@@ -40,9 +41,9 @@ impl Session<'_> {
         features: &Features,
         anchors: &SemanticAnchors,
         encoder: &dyn SkeletonEncoder,
-    ) -> Option<PathBuf> {
+    ) -> Result<Option<PathBuf>> {
         if self.options.fresh {
-            return None;
+            return Ok(None);
         }
         let options = self.resolved.hash_of(&["aligner"]);
         let texts: Vec<&str> = anchors.granularities.iter().map(|g| g.as_str()).collect();
@@ -60,7 +61,7 @@ impl Session<'_> {
             &weights,
         ];
         let hash = content_hash(parts.map(String::as_str), [anchors.as_slice()]);
-        Some(self.shared("aligner", &hash))
+        Ok(Some(self.shared("aligner", &hash)))
     }
 
     /// Where features are kept.
@@ -74,7 +75,10 @@ impl Session<'_> {
 
     /// Name and form of the features of a course, the map not asked for: a hash of the preprocessed sequences, the encoder's weights
     /// and options, and all else that determines the bits.
-    pub(super) fn feature_entry(&self, extraction: &Extraction, course: &Course) -> (String, Form) {
+    ///
+    /// # Errors
+    /// When the sequences lie in a file that cannot be read.
+    pub(super) fn feature_entry(&self, extraction: &Extraction, course: &Course) -> Result<(String, Form)> {
         let store = extraction.store;
         let rows = 0..extraction.count;
         let precision = self.resolved.hash_of(&["precision", "threads"]);
@@ -95,7 +99,9 @@ impl Session<'_> {
                 env!("CARGO_PKG_VERSION")
             ),
         ];
-        let key = content_hash(texts.iter().map(String::as_str), [store.values(rows)]);
+        let mut hash = ContentHash::new(texts.iter().map(String::as_str));
+        store.show(rows, |values| hash.add(values))?;
+        let key = hash.finish();
         let info = course.data.data().dataset.info();
         let mut about: BTreeMap<String, String> = self
             .about("encoder", self.pipeline.encoder.typetag_name())
@@ -110,7 +116,7 @@ impl Session<'_> {
             store.layout(),
             about,
         );
-        (key[..32].to_owned(), form)
+        Ok((key[..32].to_owned(), form))
     }
 
     /// The encoder's options without those that say where its weights came from.
@@ -129,24 +135,27 @@ impl Session<'_> {
     }
 
     /// Of what an aligner's features were made of; where they came with the dataset, of themselves.
-    fn data_hash(&self, data: &TrainingData, features: &Features) -> Option<String> {
-        if data.data().store.is_some() {
-            return self.encoder_hash(data);
+    fn data_hash(&self, data: &TrainingData, features: &Features) -> Result<String> {
+        if let Some(hash) = self.encoder_hash(data)? {
+            return Ok(hash);
         }
         let learned = [data.train(), data.validation()].map(|rows| features.at(rows).map.values);
         let values = learned.each_ref().map(szar_core::host::HostF32::new);
         let texts = self.data_texts(data);
         let texts = texts.iter().map(String::as_str);
-        Some(content_hash(texts, values.iter().map(|v| v.as_slice())))
+        Ok(content_hash(texts, values.iter().map(|v| v.as_slice())))
     }
 
     /// `None` where there are only features.
-    fn encoder_hash(&self, data: &TrainingData) -> Option<String> {
-        let store = data.data().store.as_ref()?;
-        let texts = self.data_texts(data);
-        let rows = data.train().iter().chain(data.validation());
-        let values = rows.map(|row| store.values(*row..row + 1));
-        Some(content_hash(texts.iter().map(String::as_str), values))
+    fn encoder_hash(&self, data: &TrainingData) -> Result<Option<String>> {
+        let Some(store) = data.data().store.as_ref() else {
+            return Ok(None);
+        };
+        let mut hash = ContentHash::new(self.data_texts(data).iter().map(String::as_str));
+        for row in data.train().iter().chain(data.validation()) {
+            hash.add(&store.values(*row..row + 1)?);
+        }
+        Ok(Some(hash.finish()))
     }
 
     /// Options, device, labels, classes and sizes that determine an encoder besides its sequences.

@@ -121,7 +121,7 @@ impl Session<'_> {
             return self.take_encoder(encoder, watch);
         }
         let (data, device) = (&course.data, self.ctx.device);
-        let shared = self.shared_encoder(data);
+        let shared = self.shared_encoder(data)?;
         let _alone = self.alone(shared.as_deref())?;
         let train = data.skeletons(data.train(), device)?;
         let validation = data.skeletons(data.validation(), device)?;
@@ -181,7 +181,7 @@ impl Session<'_> {
         let mut wanted = self.wanted();
         let (features, origin) = if self.keeps_features() {
             let store = FeatureStore::new(self.feature_folder());
-            let (key, mut form) = self.feature_entry(&extraction, course);
+            let (key, mut form) = self.feature_entry(&extraction, course)?;
             if wanted == Wanted::Descriptors && !form.descriptors {
                 wanted = Wanted::Map;
             }
@@ -258,7 +258,7 @@ impl Session<'_> {
         };
         let seen_anchors = anchors.for_classes(data.classes())?;
         let about = self.about("aligner", config.typetag_name());
-        let shared = self.shared_aligner(data, features, &seen_anchors, encoder);
+        let shared = self.shared_aligner(data, features, &seen_anchors, encoder)?;
         let _alone = self.alone(shared.as_deref())?;
         let skeletons = match data.data().store {
             Some(_) => Some(data.skeletons(data.train(), device)?),

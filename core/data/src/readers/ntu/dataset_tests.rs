@@ -238,7 +238,7 @@ fn made_recordings_are_read_in_every_way() {
 #[test]
 fn made_recordings_go_through_each_published_preparation() {
     let Some(root) = real("ntu_samples") else { return };
-    let preparations: [(Bodies, i64, Box<dyn PreprocessorConfig>); 4] = [
+    let preparations: [(Bodies, usize, Box<dyn PreprocessorConfig>); 4] = [
         (Bodies::First, 300, Box::new(StgcnConfig::default())),
         (Bodies::Energy, 300, Box::new(AgcnConfig::default())),
         (Bodies::CtrGcn, 64, Box::new(CtrgcnConfig::default())),
@@ -253,7 +253,8 @@ fn made_recordings_go_through_each_published_preparation() {
         let data = config.open().unwrap();
         let store =
             SkeletonStore::load(&data, &*preparation, &[0, 1, 2], &Silent, &Cancel::default()).unwrap();
-        assert_eq!(store.joints().size(), [3, 3, frames, 25, 2]);
-        assert!(store.values(0..3).iter().all(|v| v.is_finite()));
+        let values = store.values(0..3).unwrap();
+        assert_eq!(values.len(), 3 * 3 * frames * 25 * 2);
+        assert!(values.iter().all(|v| v.is_finite()));
     }
 }
