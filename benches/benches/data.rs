@@ -10,7 +10,6 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -67,7 +66,7 @@ fn parsing(folder: &Path) -> Result<()> {
         let path = folder.join(format!("{name}.skeleton"));
         turns.line(&format!("ntu-rgbd/parse/{name}"), 1, || {
             let bytes = std::fs::read(&path).map_err(|e| Error::read(&path, e))?;
-            let raw = ntu::parse(&path, &bytes)?;
+            let raw = ntu::parse::parse(&path, &bytes)?;
             assert_eq!((raw.frames(), raw.bodies()), (100, 100 * bodies));
             Ok(())
         })?;
@@ -84,7 +83,7 @@ struct Made {
 impl Made {
     fn new(count: usize) -> Result<Self> {
         let classes = ClassList::numbered((0..60).map(|i| format!("action {i}")))?;
-        let layout = szar_data::layouts::by_name("ntu-rgb-d")?;
+        let layout = szar_data::layouts::by_name("ntu25")?;
         let sample = |i: usize| SampleInfo {
             name: format!("S{:03}C001P001R001A{:03}-{i}", i / 1000, i % 60),
             class: ClassId((i % 60) as i64),
@@ -201,7 +200,7 @@ fn extraction(folder: &Path, count: &str) -> Result<()> {
             root.display()
         ),
         "preprocess={type: standard, frames: 64}".to_owned(),
-        "encoder={type: st-gcn, base_channels: 4, train: {epochs: 1}}".to_owned(),
+        "encoder={type: st-gcn, base_channels: 4, features: 32, train: {epochs: 1}}".to_owned(),
         format!("output={}", folder.join(format!("runs-{count}")).display()),
     ];
     let resolved = config::load(file, &settings)?;
@@ -216,6 +215,15 @@ fn extraction(folder: &Path, count: &str) -> Result<()> {
     };
     let before = peak();
     let extracted = szar_runner::extract(&resolved, &options, false)?;
+    eprintln!(
+        "{}",
+        std::fs::read_to_string("/proc/self/status")
+            .unwrap_or_default()
+            .lines()
+            .filter(|l| l.starts_with("Rss") || l.starts_with("VmHWM"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    ); //DBG
     println!(
         "extraction of {count} sequences ({} MB prepared, {} MB of features): most memory {:.0} MB, {:.0} MB before it",
         number * 64 * JOINTS * 3 * 4 / 1_000_000,

@@ -13,7 +13,7 @@ use szar_core::descriptors::{self, TemporalSplit};
 use szar_core::{Encoding, Error, Granularity, Result, SkeletonLayout};
 use tch::{Kind, Tensor};
 
-use super::entry::{Array, FORMAT, Form, Index, checksum, with_bytes};
+use super::entry::{Array, FORMAT, Form, Index, checksum, digits, with_bytes};
 use super::{BATCH, Extraction};
 
 /// A line of the journal.
@@ -32,7 +32,9 @@ pub(super) struct Writer<'a> {
     arrays: Vec<Array>,
     files: Vec<File>,
     journal: Option<File>,
-    written: Vec<Vec<String>>,
+    /// Checksums of the batches, as many a batch as there are arrays. In one piece, made at the start: something small that
+    /// is kept from batch to batch would lie between the blocks of memory that every batch takes and leaves.
+    sums: Vec<u64>,
 }
 
 impl<'a> Writer<'a> {
@@ -45,16 +47,16 @@ impl<'a> Writer<'a> {
             arrays: Vec::new(),
             files: Vec::new(),
             journal: None,
-            written: Vec::new(),
+            sums: Vec::new(),
         };
         if let Some((form, written)) = writer.earlier() {
             writer.form = form;
             writer.begin(true)?;
-            writer.written = writer.intact(written)?;
+            writer.sums.extend(writer.intact(written));
             writer.shorten_journal()?;
             tracing::info!(
                 folder = %writer.folder.display(),
-                rows = (writer.written.len() * BATCH).min(writer.form.rows),
+                rows = (writer.written() * BATCH).min(writer.form.rows),
                 "features were being computed before: going on from there"
             );
         }
@@ -64,7 +66,7 @@ impl<'a> Writer<'a> {
     /// Computes what is missing and gives the finished folder.
     pub fn finish(mut self, extraction: &Extraction) -> Result<PathBuf> {
         extraction.progress.begin("features", self.form.rows as u64);
-        for i in self.written.len()..extraction.batches() {
+        for i in self.written()..extraction.batches() {
             let rows = extraction.batch(i);
             let encoding = extraction.encode(rows.clone())?;
             self.append(rows.start, encoding)?;
@@ -74,7 +76,7 @@ impl<'a> Writer<'a> {
             let path = self.folder.join(array.file);
             file.sync_all().map_err(|e| Error::write(&path, e))?;
         }
-        let column = |i: usize| self.written.iter().map(|sums| sums[i].clone()).collect();
+        let column = |i: usize| self.batches().map(|sums| digits(sums[i])).collect();
         let index = Index {
             format: FORMAT,
             form: self.form.clone(),
@@ -100,24 +102,27 @@ impl<'a> Writer<'a> {
             self.form.seen_classes = encoding.seen_logits.as_ref().map(|l| l.size()[1]);
             self.begin(false)?;
         }
-        let mut checksums = Vec::new();
         for (array, file) in self.arrays.iter().zip(&self.files) {
             let tensor = self.part(array, &encoding)?;
-            let path = self.folder.join(array.file);
             let at = (start * array.stride()) as u64;
             let sum = with_bytes(&tensor, |bytes| {
                 let written = file.write_all_at(bytes, at);
                 written.map(|()| checksum(bytes))
             })?;
-            checksums.push(sum.map_err(|e| Error::write(&path, e))?);
+            self.sums
+                .push(sum.map_err(|e| Error::write(self.folder.join(array.file), e))?);
         }
-        let line = Written {
-            batch: self.written.len(),
-            checksums: checksums.clone(),
-        };
-        self.note(&line)?;
-        self.written.push(checksums);
-        Ok(())
+        self.note_batch(self.written() - 1)
+    }
+
+    /// How many batches are written.
+    fn written(&self) -> usize {
+        self.batches().len()
+    }
+
+    /// Checksums by array, of each batch.
+    fn batches(&self) -> impl ExactSizeIterator<Item = &[u64]> {
+        self.sums.chunks_exact(self.arrays.len().max(1))
     }
 
     /// The numbers that go into an array, of one batch.
@@ -155,6 +160,8 @@ impl<'a> Writer<'a> {
             let file = options.open(&path).map_err(|e| Error::write(&path, e))?;
             self.files.push(file);
         }
+        self.sums
+            .reserve_exact(self.form.rows.div_ceil(BATCH) * self.arrays.len());
         if !again {
             let path = self.journal_path();
             let journal = File::create(&path).map_err(|e| Error::write(&path, e))?;
@@ -196,24 +203,20 @@ impl<'a> Writer<'a> {
     }
 
     /// Checksums of the first batches that stand in the files as the journal says.
-    fn intact(&self, written: Vec<Written>) -> Result<Vec<Vec<String>>> {
+    fn intact(&self, written: Vec<Written>) -> Vec<u64> {
         let mut intact = Vec::new();
         for (i, line) in written.into_iter().enumerate() {
             let rows = BATCH.min(self.form.rows.saturating_sub(i * BATCH));
-            let whole = line.batch == i
-                && line.checksums.len() == self.arrays.len()
-                && self
-                    .arrays
-                    .iter()
-                    .zip(&self.files)
-                    .zip(&line.checksums)
-                    .all(|((array, file), sum)| stands(array, file, i * BATCH, rows, sum));
-            if !whole || rows == 0 {
-                break;
+            let arrays = self.arrays.iter().zip(&self.files).zip(&line.checksums);
+            let sums = arrays.map(|((array, file), sum)| stands(array, file, i * BATCH, rows, sum));
+            let sums: Option<Vec<u64>> = sums.collect();
+            let whole = rows > 0 && line.batch == i && line.checksums.len() == self.arrays.len();
+            match sums.filter(|_| whole) {
+                Some(sums) => intact.extend(sums),
+                None => break,
             }
-            intact.push(line.checksums);
         }
-        Ok(intact)
+        intact
     }
 
     /// Keeps the lines of the batches that stand, and opens the journal for more.
@@ -221,19 +224,23 @@ impl<'a> Writer<'a> {
         let path = self.journal_path();
         self.journal = Some(File::create(&path).map_err(|e| Error::write(&path, e))?);
         self.note(&self.form)?;
-        for (batch, checksums) in self.written.iter().enumerate() {
-            let checksums = checksums.clone();
-            self.note(&Written { batch, checksums })?;
-        }
-        Ok(())
+        (0..self.written()).try_for_each(|batch| self.note_batch(batch))
+    }
+
+    /// Adds the line of a batch to the journal.
+    fn note_batch(&self, batch: usize) -> Result<()> {
+        let sums = self.batches().nth(batch).unwrap_or_default();
+        let checksums = sums.iter().map(|sum| digits(*sum)).collect();
+        self.note(&Written { batch, checksums })
     }
 }
 
-/// Do these rows of a file have this checksum?
-fn stands(array: &Array, file: &File, start: usize, rows: usize, sum: &str) -> bool {
+/// The checksum of these rows of a file, if it is the one that the journal says.
+fn stands(array: &Array, file: &File, start: usize, rows: usize, sum: &str) -> Option<u64> {
     let mut bytes = vec![0; rows * array.stride()];
-    let read = file.read_exact_at(&mut bytes, (start * array.stride()) as u64);
-    read.is_ok() && checksum(&bytes) == sum
+    file.read_exact_at(&mut bytes, (start * array.stride()) as u64)
+        .ok()?;
+    Some(checksum(&bytes)).filter(|found| digits(*found) == sum)
 }
 
 /// Removes a folder that may not be there.
