@@ -215,15 +215,6 @@ fn extraction(folder: &Path, count: &str) -> Result<()> {
     };
     let before = peak();
     let extracted = szar_runner::extract(&resolved, &options, false)?;
-    eprintln!(
-        "{}",
-        std::fs::read_to_string("/proc/self/status")
-            .unwrap_or_default()
-            .lines()
-            .filter(|l| l.starts_with("Rss") || l.starts_with("VmHWM"))
-            .collect::<Vec<_>>()
-            .join(" ")
-    ); //DBG
     println!(
         "extraction of {count} sequences ({} MB prepared, {} MB of features): most memory {:.0} MB, {:.0} MB before it",
         number * 64 * JOINTS * 3 * 4 / 1_000_000,
@@ -253,7 +244,7 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir().map_err(|e| Error::write("a temporary folder", e))?;
     parsing(folder.path())?;
     store(folder.path(), count)?;
-    for count in ["10000", "20000", "40000"] {
+    for count in ["16000", "32000"] {
         let program = std::env::current_exe().map_err(|e| Error::read("this program", e))?;
         let run = Command::new(program)
             .args(["--extraction", count, "--in"])
