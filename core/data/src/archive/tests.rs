@@ -9,7 +9,8 @@ use tch::Device;
 use super::*;
 use crate::motion::ProceduralConfig;
 use crate::splits::{RandomSplit, SplitConfig};
-use szar_core::{Dataset, DatasetConfig};
+use crate::toy::Toy;
+use szar_core::{Dataset, DatasetConfig, SampleRole};
 
 fn procedural(persons: usize) -> Box<dyn Dataset> {
     let config = ProceduralConfig {
@@ -143,4 +144,22 @@ fn a_folder_that_is_there_is_not_written_to() {
     let path = folder.path().join("store");
     assert!(import(dataset.as_ref(), "", &path, false, &Silent, &stopped).is_err());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn names_that_do_not_tell_samples_apart_are_refused_before_anything_is_read() {
+    for (second, expected) in [
+        ("wave", "dataset `toy`: two sequences are called `wave`"),
+        ("wave\nagain", "its name has a line break"),
+    ] {
+        let mut toy = Toy::new(&["a"]);
+        // None can be read: that would be another error.
+        toy.add("wave", 0, SampleRole::Train, None);
+        toy.add(second, 0, SampleRole::Train, None);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let error = import(&toy, "", &path, false, &Silent, &Cancel::default()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }

@@ -1,7 +1,7 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::readers::test_data::floats;
+use crate::readers::test_data::{floats, npy};
 
 /// A pickle of protocol 2 of two lists.
 fn pickle(names: &[&str], labels: &[u8]) -> Vec<u8> {
@@ -89,6 +89,8 @@ fn folders_that_are_wrong_are_refused() {
         message("train_data_joint.npy", &floats(&[2, 3, 2, 18, 2], &[0.0; 432]))
             .contains("expected [N, 3, T, 25, M]")
     );
+    let huge = npy("<f4", &[1_000_000_000, 3, 300, 25, 2], &[0; 64]);
+    assert!(message("train_data_joint.npy", &huge).contains("is the file cut short?"));
     assert!(message("train_label.pkl", &pickle(&["a"], &[0])).contains("has 2 rows for 1 labels"));
     assert!(message("val_label.pkl", &pickle(&["a"], &[60])).contains("`a` has label 60, expected 0 to 59"));
     assert!(message("val_label.pkl", &pickle(&["S001C001P001R001A004"], &[3])).contains("is listed twice"));
