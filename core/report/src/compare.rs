@@ -99,7 +99,40 @@ fn is_no_choice(path: &str) -> bool {
 /// What a run has at a path of [`differing`], for a table.
 pub fn value(run: &Run, path: &str) -> String {
     let found = leaves(run).get(path).cloned();
-    found.map_or_else(|| "-".into(), |v| v.trim_matches('"').to_owned())
+    found.map_or_else(|| "-".into(), |v| short(v.trim_matches('"')))
+}
+
+/// Characters of a path that a table has room for.
+const ROOM: usize = 28;
+
+/// The end of a long path.
+fn short(text: &str) -> String {
+    if text.len() <= ROOM || !text.starts_with('/') {
+        return text.to_owned();
+    }
+    let mut steps = text.rsplit('/');
+    match (steps.next(), steps.next()) {
+        (Some(file), Some(folder)) => format!("…/{folder}/{file}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// A path without its detours: `/a/b/../c` is `/a/c`. What is no path stays.
+fn direct(text: &str) -> String {
+    if !text.starts_with('/') {
+        return text.to_owned();
+    }
+    let mut steps: Vec<&str> = Vec::new();
+    for step in text.split('/').skip(1) {
+        match step {
+            ".." => {
+                steps.pop();
+            }
+            "." => {}
+            _ => steps.push(step),
+        }
+    }
+    format!("/{}", steps.join("/"))
 }
 
 fn leaves(run: &Run) -> BTreeMap<String, String> {
@@ -123,6 +156,9 @@ fn gather(value: &Value, path: String, into: &mut BTreeMap<String, String>) {
         Value::Array(items) if items.iter().any(Value::is_object) => {
             let items = items.iter().enumerate();
             items.for_each(|(i, value)| gather(value, below(&i.to_string()), into));
+        }
+        Value::String(text) => {
+            into.insert(path, format!("\"{}\"", direct(text)));
         }
         leaf => {
             into.insert(path, leaf.to_string());
@@ -205,4 +241,20 @@ pub fn against_first(runs: &[Run]) -> Vec<Against> {
         );
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_compared_without_detours_and_shown_by_their_end() {
+        assert_eq!(direct("/a/studies/../texts/./x.json"), "/a/texts/x.json");
+        assert_eq!(direct("12/../3"), "12/../3");
+        assert_eq!(short("/data/combined"), "/data/combined");
+        assert_eq!(
+            short("/somewhere/far/away/embeddings/minilm.safetensors"),
+            "…/embeddings/minilm.safetensors"
+        );
+    }
 }
