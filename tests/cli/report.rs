@@ -192,6 +192,21 @@ fn what_a_folder_lacks_is_said_in_its_place() {
 }
 
 #[test]
+fn one_unseen_class_and_no_answer_at_all_are_a_page_too() {
+    let (_keep, dir) = finished(&["dataset.split={random: {unseen: 1, seed: 1}}"]);
+    let text = page(&[&dir], &dir.join("report.html"));
+    let html = parsed(&text);
+    loads_nothing(&html);
+    // Every answer is right where there is one candidate.
+    assert!(text.contains("100.0"));
+    let answers = std::fs::read_to_string(dir.join("predictions.csv")).expect("answers");
+    let head = answers.lines().next().expect("a head");
+    std::fs::write(dir.join("predictions.csv"), format!("{head}\n")).expect("written");
+    let text = page(&[&dir], &dir.join("empty.html"));
+    loads_nothing(&parsed(&text));
+}
+
+#[test]
 fn a_browser_shows_the_page() {
     let browser = ["chromium", "chromium-browser", "google-chrome"]
         .into_iter()
