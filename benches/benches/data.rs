@@ -89,7 +89,7 @@ impl Made {
             class: ClassId((i % 60) as i64),
             subject: Some((i % 40) as i64),
             // Few to train on: what is measured is the rest.
-            role: if (i / 60) % 50 == 0 {
+            role: if (i / 60).is_multiple_of(50) {
                 SampleRole::Train
             } else {
                 SampleRole::Test
