@@ -97,7 +97,7 @@ fn imported_and_inspected(dataset: &dyn Dataset, case: &Path) {
 /// What a reader says of a sound case in which the file that a name ends in was changed.
 fn refusal(name: &str, case: &str, file: &str, change: &dyn Fn(&mut Vec<u8>)) -> String {
     let (target, folder) = (target(name), tempfile::tempdir().unwrap());
-    let root = folder.path().join("root");
+    let root = folder.path().join("damaged");
     let mut changed = 0;
     copy(&corpus(target).join(case), &root, &mut |path, bytes| {
         if path.to_string_lossy().ends_with(file) {
@@ -189,7 +189,7 @@ fn counts_beyond_what_is_there_reserve_nothing_and_are_named() {
     for (name, case, file, change, expected) in cases {
         let error = refusal(name, case, file, change);
         assert!(
-            error.contains(expected) && error.contains("/root/"),
+            error.contains(expected) && error.contains("/damaged/"),
             "{name}: {error}"
         );
     }

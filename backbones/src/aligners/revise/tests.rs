@@ -2,6 +2,7 @@ use szar_core::Problems;
 
 use super::*;
 use crate::aligners::pooled::toy::{self, Toy};
+use crate::nn::classifier::tests::alone;
 
 #[test]
 fn goldens() {
@@ -20,6 +21,10 @@ fn small() -> ReviseConfig {
 
 #[test]
 fn new_classes_are_recognised_through_their_texts() {
+    // Its weights start from libtorch's generator.
+    if !alone("aligners::revise::tests::new_classes_are_recognised_through_their_texts") {
+        return;
+    }
     let toy = Toy::new();
     let variants = [
         small(),
@@ -38,16 +43,11 @@ fn new_classes_are_recognised_through_their_texts() {
         },
     ];
     for config in variants {
-        let trained = || {
-            let mut aligner = toy::built(&config);
-            let summary = toy::fit(aligner.as_mut(), &toy, None, u64::MAX, None).unwrap();
-            assert_eq!(summary.validation_measure, "top1");
-            let right = toy.accuracy(aligner.as_ref());
-            (aligner, right)
-        };
-        // The weights start at random, and now and then from where nothing is learned; chance is 0.2.
-        let learned = (0..3).map(|_| trained()).find(|(_, right)| *right > 0.4);
-        let (aligner, _) = learned.unwrap_or_else(|| panic!("{config:?}: three times next to chance"));
+        let mut aligner = toy::built(&config);
+        let summary = toy::fit(aligner.as_mut(), &toy, None, u64::MAX, None).unwrap();
+        assert_eq!(summary.validation_measure, "top1");
+        let right = toy.accuracy(aligner.as_ref());
+        assert!(right > 0.4, "{config:?}: {right}"); // chance is 0.2
         toy::scores_as_promised(&config, aligner.as_ref(), &toy);
     }
 }

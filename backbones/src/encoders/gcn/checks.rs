@@ -135,13 +135,13 @@ pub(crate) fn parameters(state: &NamedTensors) -> usize {
     trained.map(Tensor::numel).sum()
 }
 
-/// Random joints of [`input`] with unit variance, zeros of those who are not there. The same whatever other tests draw.
+/// Random joints of [`input`], zeros of those who are not there.
 pub(crate) fn batch(count: i64, persons: i64, seed: i64, present: &[bool]) -> SkeletonBatch {
-    let joints = (numbers(&format!("batch {seed}"), &[count, 3, 8, 4, persons]) - 0.5) * 12f64.sqrt();
+    tch::manual_seed(seed);
     let here: Vec<f32> = present.iter().map(|p| f32::from(u8::from(*p))).collect();
     let here = Tensor::from_slice(&here).view([count, 1, 1, 1, persons]);
     SkeletonBatch {
-        joints: joints.to_kind(Kind::Float) * here,
+        joints: Tensor::randn([count, 3, 8, 4, persons], FLOAT_CPU) * here,
         frames: Tensor::full([count], 8, (Kind::Int64, Device::Cpu)),
         present: present.to_vec(),
         layout: Arc::new(testing::layout(4)),
