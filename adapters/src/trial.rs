@@ -1,6 +1,6 @@
 //! What every adapter with a memory of vectors promises, tried on streams that look random and never change.
 
-use szar_core::testing::{self, DotModel, build_context};
+use szar_core::testing::{self, DotModel, build_context, uniform};
 use szar_core::{
     AdapterConfig, Aligner, FeatureMap, Granularity, Observation, SampleRef, Scores, SemanticAnchors, Task,
     TestTimeAdapter, checkpoint,
@@ -8,20 +8,6 @@ use szar_core::{
 use tch::{Device, Kind, Tensor};
 
 use crate::recorded::Recorded;
-
-/// Uniform in `[0, 1)`, f64: SplitMix64 from the FNV-1a hash of a name.
-pub(crate) fn uniform(name: &str, shape: &[i64]) -> Tensor {
-    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let start = name.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
-    let draw = |i: u64| {
-        let z = start.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    };
-    let count = shape.iter().product::<i64>() as u64;
-    Tensor::from_slice(&(1..=count).map(draw).collect::<Vec<_>>()).view(shape)
-}
 
 fn unit(rows: &Tensor) -> Tensor {
     rows / rows

@@ -45,9 +45,31 @@ pub fn classes(count: usize) -> ClassList {
     list.unwrap_or_else(|e| panic!("numbered names are distinct: {e}"))
 }
 
+/// Values in `[0, 1)` by name, f64 of this shape: SplitMix64 from the FNV-1a hash of the name, the stream of recorded test
+/// vectors. Tests that run side by side share libtorch's generator, and disturb each other's draws; these they do not.
+pub fn uniform(name: &str, shape: &[i64]) -> Tensor {
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let start = name.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
+    let draw = |i: u64| {
+        let z = start.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let count = shape.iter().product::<i64>().cast_unsigned();
+    Tensor::from_slice(&(1..=count).map(draw).collect::<Vec<_>>()).view(shape)
+}
+
+/// Standard normal values by name, f32 of this shape: the Box-Muller transform of [`uniform`]'s.
+pub fn normal(name: &str, shape: &[i64]) -> Tensor {
+    let length = ((uniform(name, shape) * -1.0).log1p() * -2.0).sqrt();
+    let angle = uniform(&format!("{name}, angle"), shape) * std::f64::consts::TAU;
+    (length * angle.cos()).to_kind(Kind::Float)
+}
+
 /// Random unit anchors of `count` classes over the eight texts of PURLS.
 pub fn anchors(count: usize, width: i64) -> SemanticAnchors {
-    let raw = Tensor::randn([count as i64, 8, width], (Kind::Float, Device::Cpu));
+    let raw = normal("anchors", &[count as i64, 8, width]);
     let values = &raw
         / raw
             .square()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use szar_core::host::to_f64;
+use szar_core::testing::normal;
 use szar_core::{AugmentationConfig, Problems, SampleRef, Seed, SkeletonBatch, testing};
 use tch::{Kind, Tensor, kind::FLOAT_CPU};
 
@@ -12,9 +13,8 @@ const FRAMES: i64 = 16;
 
 /// Samples of a chain of 5 joints: two persons, the second in the middle frames only; the last frames are padding.
 fn batch(samples: i64) -> SkeletonBatch {
-    tch::manual_seed(11);
     let size = [samples, 3, FRAMES, 5, 3];
-    let mut joints = (Tensor::randn(size, FLOAT_CPU) * 0.1).cumsum(2, Kind::Float) + 1.0;
+    let mut joints = (normal("joints", &size) * 0.1).cumsum(2, Kind::Float) + 1.0;
     let _ = joints.narrow(2, FRAMES - 3, 3).zero_();
     let second = joints.select(4, 1);
     let _ = (second.narrow(2, 0, 4).zero_(), second.narrow(2, 9, 4).zero_());

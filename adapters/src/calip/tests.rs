@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use szar_core::testing::{DotModel, build_context, task};
+use szar_core::testing::{DotModel, build_context, normal, task, uniform};
 use szar_core::{
     AdapterConfig, Aligner, Embedding, FeatureMap, Granularity, Observation, Problems, SampleRef,
     SemanticAnchors, Task, TestTimeAdapter,
@@ -36,13 +36,12 @@ proptest! {
         batch in 1i64..6, points in 1i64..40, count in 1i64..9, width in 1i64..70,
         normalise: bool, turned: bool, scale in 0.1f64..20.0, seed in 0i64..1000,
     ) {
-        tch::manual_seed(seed);
-        let visual = Tensor::randn([batch, width], FLOAT_CPU);
-        let classes = Tensor::randn([count, width], FLOAT_CPU);
+        let visual = normal(&format!("visual {seed}"), &[batch, width]);
+        let classes = normal(&format!("classes {seed}"), &[count, width]);
         // As rows, and as a view of a feature map.
         let nodes = match turned {
-            true => Tensor::randn([batch, width, points], FLOAT_CPU).transpose(1, 2),
-            false => Tensor::randn([batch, points, width], FLOAT_CPU),
+            true => normal(&format!("nodes {seed}"), &[batch, width, points]).transpose(1, 2),
+            false => normal(&format!("nodes {seed}"), &[batch, points, width]),
         };
         let want = by_tensors(&visual, &classes, &nodes, scale, normalise);
         let got = attend(&Embedding { visual, classes }, &nodes, scale, normalise).unwrap();
@@ -53,10 +52,9 @@ proptest! {
 
     #[test]
     fn another_order_of_classes_only_moves_the_columns(count in 2i64..7, batch in 1i64..5, seed in 0i64..1000) {
-        tch::manual_seed(seed);
         let task = task(count as usize, 8, 3, 4);
-        let map = Tensor::randn([batch, 8, 3, 4], FLOAT_CPU);
-        let order = Tensor::randperm(count, (Kind::Int64, tch::Device::Cpu));
+        let map = normal(&format!("map {seed}"), &[batch, 8, 3, 4]);
+        let order = uniform(&format!("order {seed}"), &[count]).argsort(0, false);
         let other = Task {
             anchors: SemanticAnchors {
                 values: task.anchors.values.index_select(0, &order),
@@ -91,9 +89,8 @@ fn attention_of_a_single_node_by_hand() {
 
 #[test]
 fn a_batch_equals_its_samples_one_by_one() {
-    tch::manual_seed(3);
     let task = task(6, 8, 4, 5);
-    let map = Tensor::randn([9, 8, 4, 5], FLOAT_CPU);
+    let map = normal("map", &[9, 8, 4, 5]);
     let options = CalipConfig::default();
     let whole = answer(&options, &task, &map);
     let singles: Vec<Tensor> = (0..9)
@@ -105,7 +102,7 @@ fn a_batch_equals_its_samples_one_by_one() {
     assert!(whole.argmax(1, false).equal(&singles.argmax(1, false)));
     let (visual, classes) = (
         map.mean_dim([2i64, 3].as_slice(), false, Kind::Float),
-        Tensor::randn([6, 8], FLOAT_CPU),
+        normal("classes", &[6, 8]),
     );
     let nodes = map.flatten(2, 3).transpose(1, 2);
     let of = |from: i64, len: i64| {
@@ -126,7 +123,7 @@ fn a_batch_equals_its_samples_one_by_one() {
 #[test]
 fn without_weights_the_scores_stay() {
     let task = task(4, 8, 2, 3);
-    let map = Tensor::randn([3, 8, 2, 3], FLOAT_CPU);
+    let map = normal("map", &[3, 8, 2, 3]);
     let options = CalipConfig {
         beta2: 0.0,
         beta3: 0.0,

@@ -1,9 +1,9 @@
 //! Held against a version that was written apart from this one: `benches/peer/diff_tpt_vector.py` made `vector.json`.
 
 use szar_core::host::to_f64;
-use szar_core::testing::{DotModel, build_context, task};
+use szar_core::testing::{DotModel, build_context, normal, task};
 use szar_core::{Granularity, Problems, SemanticAnchors, Task};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::*;
 
@@ -92,7 +92,7 @@ fn the_defaults_keep_fifteen_of_sixty_four_views() {
         Box::new(NoiseDenoiseConfig::default()),
     );
     szar_core::TestTimeAdapter::begin(&mut tuner, &task(5, 8, 1, 4)).unwrap();
-    let rows = Tensor::randn([64, 8], (Kind::Float, tch::Device::Cpu));
+    let rows = normal("rows", &[64, 8]);
     let (_, records) = tuner
         .tune_recorded(&rows, &DotModel { scale: 3.0 }, None)
         .unwrap();

@@ -1,12 +1,12 @@
 //! What holds for every gate, and the two that are fitted by a sweep.
 
 use proptest::prelude::*;
+use szar_core::testing::{normal, uniform};
 use szar_core::{
     Column, GateConfig, GateEvidence, GzslGate, OpenEvidence, OracleLabels, PseudoUnseen, Scores, host,
     testing,
 };
-use tch::kind::FLOAT_CPU;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::*;
 
@@ -22,15 +22,15 @@ struct Toy {
 impl Toy {
     /// The model favours seen classes, as models do; its scores tell the classes apart.
     fn new(count: i64, seed: i64) -> Self {
-        tch::manual_seed(seed);
-        let labels = Tensor::randint(7, [count], (Kind::Int64, Device::Cpu));
+        let name = |of: &str| format!("{of} {seed}");
+        let labels = (uniform(&name("labels"), &[count]) * 7.0).to_kind(Kind::Int64);
         let own = labels.one_hot(7).to_kind(Kind::Float);
         let bias = Tensor::from_slice(&[3f32, 3.0, 3.0, 3.0, 0.0, 0.0, 0.0]);
         Self {
             scores: Scores {
-                logits: Tensor::randn([count, 7], FLOAT_CPU) * 0.5 + &own * 6.0 + bias,
+                logits: normal(&name("logits"), &[count, 7]) * 0.5 + &own * 6.0 + bias,
             },
-            encoder: Tensor::randn([count, 4], FLOAT_CPU) * 0.5 + own.narrow(1, 0, 4) * 6.0,
+            encoder: normal(&name("encoder"), &[count, 4]) * 0.5 + own.narrow(1, 0, 4) * 6.0,
             truth: OracleLabels(labels),
             seen: (0..4).map(Column).collect(),
             unseen: (4..7).map(Column).collect(),
@@ -70,7 +70,7 @@ impl Toy {
     /// The same samples with the candidates in another order; the seen ones keep theirs among themselves, as the
     /// encoder's logits do.
     fn reordered(&self) -> Self {
-        let order = Tensor::randperm(7, (Kind::Int64, Device::Cpu));
+        let order = uniform("order", &[7]).argsort(0, false);
         let places = order.argsort(0, false);
         let moved = |side: &[Column]| -> Vec<Column> {
             let place = |c: &Column| usize::try_from(places.int64_value(&[c.0 as i64])).unwrap();

@@ -1,7 +1,7 @@
 //! Recorded answers of an independent version, batches, options.
 
 use serde::Deserialize;
-use szar_core::testing::{build_context, task};
+use szar_core::testing::{build_context, normal, task};
 use szar_core::{
     AdapterConfig, Aligner, Capabilities, ClassList, FeatureMap, FitContext, FitSummary, Granularity,
     NamedTensors, Observation, Problems, Result, SampleRef, Scores, SeenFeatures, SemanticAnchors, Task,
@@ -136,9 +136,8 @@ fn the_answers_are_those_of_an_independent_version() {
 }
 
 fn model() -> ByJoints {
-    tch::manual_seed(2);
     ByJoints {
-        projection: Tensor::randn([8, 6], FLOAT_CPU),
+        projection: normal("projection", &[8, 6]),
         scale: 5.0,
         mean: Tensor::zeros([4, 6], FLOAT_CPU),
         variance: Tensor::ones([4, 6], FLOAT_CPU) * 0.1,
@@ -169,7 +168,7 @@ fn stream() -> Stream {
     Stream {
         model: model(),
         task: task(5, 6, 2, 4),
-        maps: Tensor::randn([7, 6, 2, 4], FLOAT_CPU),
+        maps: normal("maps", &[7, 6, 2, 4]),
     }
 }
 
@@ -206,7 +205,7 @@ fn a_batch_is_its_samples_one_by_one_bit_for_bit() {
 fn another_order_of_classes_only_moves_the_columns() {
     let model = model();
     let task = task(5, 6, 2, 4);
-    let views = FeatureMap::new(Tensor::randn([12, 6, 2, 4], FLOAT_CPU)).unwrap();
+    let views = FeatureMap::new(normal("views", &[12, 6, 2, 4])).unwrap();
     let order = Tensor::from_slice(&[3i64, 0, 4, 1, 2]);
     let other = task
         .anchors
@@ -226,9 +225,8 @@ fn another_order_of_classes_only_moves_the_columns() {
 #[test]
 fn the_distance_from_training_falls() {
     let model = model();
-    tch::manual_seed(4);
     let task = task(5, 6, 2, 4);
-    let views = FeatureMap::new(Tensor::randn([12, 6, 2, 4], FLOAT_CPU)).unwrap();
+    let views = FeatureMap::new(normal("views", &[12, 6, 2, 4])).unwrap();
     let aligned = PromptAlignConfig {
         parameters: Parameters::Visual,
         align_share: 1.0,
@@ -275,7 +273,7 @@ fn one_view_and_no_alignment_still_answers() {
 fn what_does_not_depend_on_the_prompt_is_an_error() {
     let model = model();
     let task = task(5, 6, 2, 4);
-    let views = FeatureMap::new(Tensor::randn([12, 6, 2, 4], FLOAT_CPU)).unwrap();
+    let views = FeatureMap::new(normal("views", &[12, 6, 2, 4])).unwrap();
     // The tokens of this aligner know no text.
     let options = PromptAlignConfig {
         parameters: Parameters::Text,

@@ -1,6 +1,6 @@
 //! A published vector, streams, snapshots, options.
 
-use szar_core::testing::build_context;
+use szar_core::testing::{build_context, normal, uniform};
 use szar_core::{
     AdapterConfig, Aligner, FeatureMap, NamedTensors, Observation, Problems, SampleRef, Task,
     TestTimeAdapter, host,
@@ -52,28 +52,17 @@ fn feed(adapter: &mut dyn TestTimeAdapter, model: &Small, task: &Task, rows: &Te
 }
 
 fn small_task() -> (Task, Small, Tensor) {
-    tch::manual_seed(11);
-    let texts = Tensor::randn([5, 12], FLOAT_CPU);
+    let texts = normal("texts", &[5, 12]);
     (
         task(&texts, 12).unwrap(),
         fresh(12, 2.0),
-        Tensor::randn([60, 12], FLOAT_CPU),
+        normal("rows", &[60, 12]),
     )
 }
 
-/// SplitMix64 in `[-1, 1)`, started from the FNV-1a hash of a name.
+/// In `[-1, 1)`, from the stream of recorded test vectors.
 fn drawn(name: &str, shape: &[i64]) -> Tensor {
-    let start = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let draw = |i: u64| {
-        let z = start.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        2.0 * (((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64) - 1.0
-    };
-    let count = shape.iter().product::<i64>() as u64;
-    Tensor::from_slice(&(1..=count).map(draw).collect::<Vec<_>>()).view(shape)
+    uniform(name, shape) * 2.0 - 1.0
 }
 
 fn unit(x: &Tensor) -> Tensor {

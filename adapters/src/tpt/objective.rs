@@ -86,12 +86,12 @@ pub(super) fn marginal_entropy(logits: &Tensor, scale: f64) -> Tensor {
 mod tests {
     use super::*;
     use szar_core::host::to_f64;
+    use szar_core::testing::normal;
 
     #[test]
     fn the_written_gradient_is_that_of_autograd() {
         for (seed, scale, spread) in [(1, 1.0, 1.0), (2, 30.0, 0.3), (3, 2.0, 20.0)] {
-            tch::manual_seed(seed);
-            let logits = (Tensor::randn([5, 7], tch::kind::FLOAT_CPU) * spread).set_requires_grad(true);
+            let logits = (normal(&format!("logits {seed}"), &[5, 7]) * spread).set_requires_grad(true);
             let loss = marginal_entropy(&logits, scale);
             let want = Tensor::run_backward(&[&loss], &[&logits], false, false);
             let mut marginal = Marginal::default();

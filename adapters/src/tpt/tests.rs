@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use szar_core::host::to_f64;
 use szar_core::online::Online;
-use szar_core::testing::{DotModel, anchors, build_context, task};
+use szar_core::testing::{DotModel, anchors, build_context, normal, task};
 use szar_core::{
     AdapterConfig, Aligner, Error, FeatureMap, Granularity, Observation, Problems, PromptTower, Result,
     SampleRef, SemanticAnchors, Task, TestTimeAdapter,
@@ -40,8 +40,7 @@ fn begun(config: &TptConfig, task: &Task) -> Tuner {
 }
 
 fn maps(samples: i64, seed: i64) -> FeatureMap {
-    tch::manual_seed(seed);
-    FeatureMap::new(Tensor::randn([samples, WIDTH, 3, 4], FLOAT_CPU)).unwrap()
+    FeatureMap::new(normal(&format!("maps {seed}"), &[samples, WIDTH, 3, 4])).unwrap()
 }
 
 const MODEL: DotModel = DotModel { scale: 4.0 };
@@ -145,10 +144,9 @@ impl PromptTower for Words {
 
 #[test]
 fn both_ways_of_tuning_agree() {
-    tch::manual_seed(3);
     let task = task(5, WIDTH, 3, 4);
     // Not too sure: where a gradient is all but 0, the optimiser enlarges the rounding of single precision.
-    let rows = Tensor::randn([4 * 12, WIDTH], FLOAT_CPU) * 0.2;
+    let rows = normal("rows", &[4 * 12, WIDTH]) * 0.2;
     for shared in [true, false] {
         let config = TptConfig {
             shared,
@@ -175,10 +173,9 @@ fn both_ways_of_tuning_agree() {
 
 #[test]
 fn texts_of_any_length_keep_it() {
-    tch::manual_seed(4);
     let mut task = task(4, WIDTH, 3, 4);
     task.anchors = task.anchors.with_values(&task.anchors.values * 2.5).unwrap();
-    let rows = Tensor::randn([12, WIDTH], FLOAT_CPU);
+    let rows = normal("rows", &[12, WIDTH]);
     let still = TptConfig {
         lr: 1e-12,
         ..config()
@@ -207,7 +204,7 @@ fn texts_of_any_length_keep_it() {
 fn an_aligner_that_is_no_product_after_all_is_tuned_through_its_graph() {
     let mut task = task(4, WIDTH, 3, 4);
     task.anchors = task.anchors.with_values(&task.anchors.values * 3.0).unwrap();
-    let rows = Tensor::randn([12, WIDTH], FLOAT_CPU);
+    let rows = normal("rows", &[12, WIDTH]);
     for (model, linear) in [
         (
             Opaque {
@@ -240,7 +237,7 @@ fn an_aligner_that_is_no_product_after_all_is_tuned_through_its_graph() {
 #[test]
 fn tuning_lowers_the_entropy_of_the_kept_views() {
     let task = task(6, WIDTH, 3, 4);
-    let rows = Tensor::randn([12, WIDTH], FLOAT_CPU);
+    let rows = normal("rows", &[12, WIDTH]);
     let loss = |steps: usize| {
         let mut tuner = begun(&TptConfig { steps, ..config() }, &task);
         tuner.tune_recorded(&rows, &MODEL, None).unwrap().1[0].loss
@@ -251,7 +248,7 @@ fn tuning_lowers_the_entropy_of_the_kept_views() {
 #[test]
 fn nothing_kept_by_the_published_rule_leaves_the_answer_as_it_was() {
     let task = task(4, WIDTH, 3, 4);
-    let rows = Tensor::randn([12, WIDTH], FLOAT_CPU);
+    let rows = normal("rows", &[12, WIDTH]);
     let config = TptConfig {
         selection: 0.05,
         min_kept: 0,
@@ -275,7 +272,7 @@ fn nothing_kept_by_the_published_rule_leaves_the_answer_as_it_was() {
 #[test]
 fn a_prompt_is_tuned_where_there_is_one_and_missed_by_name_where_not() {
     let task = task(5, WIDTH, 3, 4);
-    let rows = Tensor::randn([2 * 12, WIDTH], FLOAT_CPU);
+    let rows = normal("rows", &[2 * 12, WIDTH]);
     let config = TptConfig {
         parameter: Tuned::Prompt,
         ..config()
@@ -304,7 +301,7 @@ fn a_prompt_of_another_width_is_refused() {
     let tower = Words {
         names: Tensor::ones([3, WIDTH], FLOAT_CPU),
     };
-    let rows = Tensor::randn([12, WIDTH], FLOAT_CPU);
+    let rows = normal("rows", &[12, WIDTH]);
     let error = begun(&config, &task)
         .tune(&rows, &MODEL, Some(&tower))
         .unwrap_err();
@@ -433,7 +430,6 @@ proptest! {
 
     #[test]
     fn another_order_of_classes_only_reorders_the_columns(seed in 0i64..1000, shared: bool) {
-        tch::manual_seed(seed);
         let task = task(5, WIDTH, 3, 4);
         let order = Tensor::from_slice(&[3i64, 0, 4, 1, 2]);
         let other = Task {
@@ -443,7 +439,7 @@ proptest! {
             },
             ..szar_core::testing::task(5, WIDTH, 3, 4)
         };
-        let rows = Tensor::randn([3 * 12, WIDTH], FLOAT_CPU);
+        let rows = normal(&format!("rows {seed}"), &[3 * 12, WIDTH]);
         let config = TptConfig { shared, ..config() };
         let a = begun(&config, &task).tune(&rows, &MODEL, None).unwrap();
         let b = begun(&config, &other).tune(&rows, &MODEL, None).unwrap();

@@ -302,8 +302,7 @@ mod tests {
 
     #[test]
     fn a_shift_before_a_norm_is_told_to_its_mean_alone() {
-        tch::manual_seed(4);
-        let x = Tensor::randn([6, 2, 5], FLOAT_CPU);
+        let x = szar_core::testing::normal("x", &[6, 2, 5]);
         let bias = Tensor::from_slice(&[0.5f32, -2.0]).set_requires_grad(true);
         let (plain, shifted) = (Norm::new(2, Device::Cpu), Norm::new(2, Device::Cpu));
         let want = plain.train(&(&x + bias.view([-1, 1])), 1.0);

@@ -172,27 +172,20 @@ fn solve(mut a: Vec<f64>, b: &[f64]) -> Result<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use szar_core::host::to_f64;
+    use szar_core::testing::uniform;
 
-    /// The stream of the specification's test vectors: SplitMix64 from the FNV-1a hash of a name, in `[0, 1)`.
-    fn uniform(name: &str, count: u64) -> Vec<f64> {
-        let start = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        let value = |i: u64| {
-            let mut z = start.wrapping_add((i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-        };
-        (0..count).map(value).collect()
-    }
+    use super::*;
 
     /// 60 samples of 4 features with known fits.
     fn vectors() -> (Tensor, Vec<bool>) {
-        let raw: Vec<f64> = uniform("gate", 240).iter().map(|u| 2.0 * u - 1.0).collect();
+        let raw: Vec<f64> = to_f64(&(uniform("gate", &[240]) * 2.0 - 1.0));
         let label = |(row, u): (&[f64], f64)| u < 1.0 / (1.0 + (row[1] - 2.0 * row[0]).exp());
-        let labels = raw.chunks(4).zip(uniform("gate_y", 60)).map(label).collect();
+        let labels = raw
+            .chunks(4)
+            .zip(to_f64(&uniform("gate_y", &[60])))
+            .map(label)
+            .collect();
         (Tensor::from_slice(&raw).reshape([60, 4]), labels)
     }
 

@@ -1,10 +1,10 @@
 //! The gate on toy posteriors; recorded cases.
 
 use proptest::prelude::*;
+use szar_core::testing::{normal, uniform};
 use szar_core::{
     Column, GateConfig, GateEvidence, GzslGate, OpenEvidence, Problems, Scores, Seed, host, testing,
 };
-use tch::kind::FLOAT_CPU;
 use tch::{Kind, Tensor};
 
 use super::super::evidence::Classifier;
@@ -18,10 +18,10 @@ fn goldens() {
 
 /// Seen samples have one large logit among the seen, unseen ones among the unseen; `[n, 5 + 4]` scores, labels.
 fn toy(count: i64, seed: i64) -> (Tensor, Tensor, Tensor) {
-    tch::manual_seed(seed);
-    let labels = Tensor::randint(9, [count], (Kind::Int64, tch::Device::Cpu));
-    let scores = Tensor::randn([count, 9], FLOAT_CPU) + labels.one_hot(9).to_kind(Kind::Float) * 5.0;
-    let encoder = Tensor::randn([count, 5], FLOAT_CPU) + labels.one_hot(9).narrow(1, 0, 5) * 5.0;
+    let name = |of: &str| format!("{of} {seed}");
+    let labels = (uniform(&name("labels"), &[count]) * 9.0).to_kind(Kind::Int64);
+    let scores = normal(&name("scores"), &[count, 9]) + labels.one_hot(9).to_kind(Kind::Float) * 5.0;
+    let encoder = normal(&name("encoder"), &[count, 5]) + labels.one_hot(9).narrow(1, 0, 5) * 5.0;
     (scores, encoder, labels)
 }
 
@@ -208,7 +208,7 @@ proptest! {
     fn a_batch_equals_its_samples_and_the_order_of_candidates_does_not_matter(seed in 0i64..1000) {
         let gate = fitted(SeenUnseenClassifierConfig::default());
         let (logits, encoder, _) = toy(7, seed);
-        let order = Tensor::randperm(9, (Kind::Int64, tch::Device::Cpu));
+        let order = uniform(&format!("order {seed}"), &[9]).argsort(0, false);
         let places = order.argsort(0, false);
         let moved = |side: &[Column]| -> Vec<Column> {
             side.iter().map(|c| Column(places.int64_value(&[c.0 as i64]) as usize)).collect()

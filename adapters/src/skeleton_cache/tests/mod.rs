@@ -5,7 +5,7 @@ mod options;
 
 use std::path::Path;
 
-use szar_core::testing::{NoModel, task};
+use szar_core::testing::{self, NoModel, task};
 use szar_core::{
     AdapterConfig, FeatureMap, Granularity, Observation, SampleRef, Scores, Task, TestTimeAdapter,
 };
@@ -183,9 +183,9 @@ fn pooled_features_do_with_the_global_descriptor() {
     assert!(options.requirements().feature_map.is_none());
     let mut cache = SkeletonCache::new(&options).unwrap();
     cache.begin(&task(3, 6, 1, 1)).unwrap();
-    let features = FeatureMap::from_pooled(&Tensor::randn([2, 6], FLOAT_CPU)).unwrap();
+    let features = FeatureMap::from_pooled(&testing::normal("features", &[2, 6])).unwrap();
     let scores = Scores {
-        logits: Tensor::randn([2, 3], FLOAT_CPU),
+        logits: testing::normal("logits", &[2, 3]),
     };
     let samples = SampleRef::run(0, 2);
     let seen = Observation::new(&features, &scores, &samples);

@@ -2,6 +2,7 @@ use szar_core::{AlignerConfig, Granularity};
 
 use super::super::vae::harness::{World, learns, names, refuses, resumes, scores_as_it_should, takes_over};
 use super::config::*;
+use crate::nn::classifier::tests::alone;
 
 #[test]
 fn goldens() {
@@ -39,6 +40,9 @@ fn latent(similarity: Similarity) -> CadaVaeConfig {
 
 #[test]
 fn unseen_classes_are_recognised_through_their_texts() {
+    if !alone() {
+        return;
+    }
     let config = CadaVaeConfig {
         with: vec![Granularity::LABEL],
         steps: Some(150),
@@ -60,6 +64,9 @@ fn unseen_classes_are_recognised_through_their_texts() {
 
 #[test]
 fn every_way_of_scoring_and_training_is_sound() {
+    if !alone() {
+        return;
+    }
     let noisy = CadaVaeConfig {
         noise: Noise::PerDimension,
         decoder: Activation::Linear,

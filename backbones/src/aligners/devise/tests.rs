@@ -3,6 +3,7 @@ use tch::Kind;
 
 use super::*;
 use crate::aligners::pooled::toy::{self, Toy};
+use crate::nn::classifier::tests::alone;
 
 #[test]
 fn goldens() {
@@ -11,6 +12,9 @@ fn goldens() {
 
 #[test]
 fn new_classes_are_recognised_through_their_texts() {
+    if !alone() {
+        return;
+    }
     let toy = Toy::new();
     for violations in [Violations::All, Violations::First] {
         let config = DeviseConfig {

@@ -226,12 +226,13 @@ fn ascending(values: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use szar_core::testing::normal;
+
     use super::*;
 
     #[test]
     fn the_decomposed_form_is_the_published_formula() {
-        tch::manual_seed(1);
-        let random = |rows, columns| Tensor::randn([rows, columns], (Kind::Double, Device::Cpu));
+        let random = |rows, columns| normal("x", &[rows, columns]).to_kind(Kind::Double);
         let labels: Vec<i64> = (0..30).map(|i| i % 4).collect();
         let training = Training {
             features: random(30, 6),

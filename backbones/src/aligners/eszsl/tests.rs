@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use szar_core::testing::{anchors, build_context, classes, fit_context, layout};
+use szar_core::testing::{anchors, build_context, classes, fit_context, layout, normal};
 use szar_core::{Cancel, ClassId, ClassSplit, SeenLabels, SeenSet};
 use tch::kind::FLOAT_CPU;
 
@@ -12,7 +12,7 @@ const SEEN: usize = 12;
 fn samples(map: &Tensor, anchors: &SemanticAnchors, labels: &[i64], noise: f64) -> FeatureMap {
     let text = anchors.granularity(&Granularity::GLOBAL).unwrap();
     let clean = text.index_select(0, &Tensor::from_slice(labels)).mm(map);
-    let noisy = &clean + clean.randn_like() * noise;
+    let noisy = &clean + normal("noise", &clean.size()) * noise;
     FeatureMap::from_pooled(&noisy).unwrap()
 }
 
@@ -28,9 +28,8 @@ fn seen_set(features: FeatureMap, labels: &[i64]) -> SeenSet {
 }
 
 fn fitted(config: &EszslConfig) -> (Box<dyn Aligner>, FitSummary, SemanticAnchors, Tensor) {
-    tch::manual_seed(3);
     let all = anchors(SEEN + 4, 8);
-    let map = Tensor::randn([8, 20], FLOAT_CPU);
+    let map = normal("map", &[8, 20]);
     let labels: Vec<i64> = (0..240).map(|i| i % SEEN as i64).collect();
     let train = seen_set(samples(&map, &all, &labels, 0.2), &labels);
     let validation = seen_set(
@@ -126,14 +125,13 @@ fn a_state_taken_over_scores_the_same() {
 
 #[test]
 fn two_thousand_samples_take_under_two_seconds() {
-    tch::manual_seed(4);
-    let features = Tensor::randn([2000, 256], FLOAT_CPU);
+    let features = normal("features", &[2000, 256]);
     let ids: Vec<_> = (0..58).map(ClassId).collect();
     let all = classes(60);
     let split = ClassSplit::new("s", &all, &ids, &[ClassId(58)]).unwrap();
     let labels: Vec<_> = (0..2000).map(|i| ClassId(i % 58)).collect();
     let labels = SeenLabels::new(&split, &labels, Device::Cpu).unwrap();
-    let text = Tensor::randn([58, 384], FLOAT_CPU);
+    let text = normal("text", &[58, 384]);
     let config = EszslConfig::default();
     let start = std::time::Instant::now();
     let training = Training::new(&features, &labels, &text, &config).unwrap();

@@ -2,6 +2,7 @@ use szar_core::Problems;
 
 use super::*;
 use crate::aligners::pooled::toy::{self, Toy};
+use crate::nn::classifier::tests::alone;
 
 #[test]
 fn goldens() {
@@ -20,6 +21,9 @@ fn small() -> JposeConfig {
 
 #[test]
 fn new_pairs_of_known_words_are_recognised() {
+    if !alone() {
+        return;
+    }
     let toy = Toy::new();
     let variants = [
         small(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rand::RngExt;
-use szar_core::testing::{build_context, classes, fit_context, layout};
+use szar_core::testing::{build_context, classes, fit_context, layout, uniform};
 use szar_core::{
     Aligner, AlignerConfig, Cancel, ClassId, ClassList, ClassSplit, EncoderSpec, Error, FeatureMap,
     FitContext, Granularity, Problems, Progress, Seed, SeenFeatures, SeenLabels, SeenSet, SemanticAnchors,
@@ -304,23 +304,9 @@ pub fn mistakes_are_refused(toy: &Toy, config: &dyn AlignerConfig) {
     assert!(error.contains("expected [_, 12, 4, 5]"), "{error}");
 }
 
-/// The generator of recorded vectors: SplitMix64 in `[0, 1)` from the FNV-1a hash of a name.
-fn uniform(name: &str, count: usize) -> Tensor {
-    let hash = |h: u64, byte: u8| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    let start = name.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
-    let value = |i: u64| {
-        let z = start.wrapping_add((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 * 2f64.powi(-53)
-    };
-    Tensor::from_slice(&(0..count as u64).map(value).collect::<Vec<_>>())
-}
-
 /// A recorded input, in ±1.
 pub fn input(name: &str, size: &[i64]) -> Tensor {
-    let count = size.iter().product::<i64>() as usize;
-    (uniform(name, count) * 2.0 - 1.0).view(size).to_kind(Kind::Float)
+    (uniform(name, size) * 2.0 - 1.0).to_kind(Kind::Float)
 }
 
 /// Fills parameters as the recorded vectors were made.
@@ -330,7 +316,7 @@ pub fn fill(state: &szar_core::NamedTensors) {
             if !tensor.is_floating_point() || name == "part_weights_factor" {
                 continue;
             }
-            let v = uniform(name, tensor.numel()).view(tensor.size().as_slice());
+            let v = uniform(name, &tensor.size());
             let first = tensor.size()[0] as f64;
             let values = if tensor.dim() >= 2 {
                 (v * 2.0 - 1.0) * (3.0 * first / tensor.numel() as f64).sqrt()

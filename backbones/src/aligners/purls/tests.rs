@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use szar_core::testing::{anchors, build_context, classes, fit_context, layout};
+use szar_core::testing::{anchors, build_context, classes, fit_context, layout, uniform};
 use szar_core::{Cancel, ClassId, ClassSplit, SeenLabels, SeenSet};
 use tch::kind::FLOAT_CPU;
 
@@ -12,22 +12,9 @@ fn goldens() {
     szar_core::conform::assert_goldens("aligner/purls");
 }
 
-/// The generator of the recorded vector below: SplitMix64 from the FNV-1a hash of a name.
-fn uniform(name: &str, count: usize) -> Vec<f64> {
-    let hash = |h: u64, byte: u8| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    let start = name.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
-    let value = |i: u64| {
-        let z = start.wrapping_add((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 * 2f64.powi(-53)
-    };
-    (0..count as u64).map(value).collect()
-}
-
 fn unit_input(name: &str, shape: [i64; 3]) -> Tensor {
-    let values = Tensor::from_slice(&uniform(name, shape.iter().product::<i64>() as usize)) * 2.0 - 1.0;
-    nodes::unit_rows(&values.view(shape)).to_kind(Kind::Float)
+    let values = uniform(name, &shape) * 2.0 - 1.0;
+    nodes::unit_rows(&values).to_kind(Kind::Float)
 }
 
 fn filled(network: &Network) -> NamedTensors {
@@ -35,7 +22,7 @@ fn filled(network: &Network) -> NamedTensors {
         if like.kind() == Kind::Int64 {
             return (name, like);
         }
-        let v = Tensor::from_slice(&uniform(&name, like.numel())).view(like.size().as_slice());
+        let v = uniform(&name, &like.size());
         let last = name.rsplit('.').next().unwrap().to_owned();
         let values = match (last.as_str(), like.dim()) {
             ("running_var", _) => v * 0.5 + 0.75,

@@ -21,8 +21,7 @@ fn small() -> ReviseConfig {
 
 #[test]
 fn new_classes_are_recognised_through_their_texts() {
-    // Its weights start from libtorch's generator.
-    if !alone("aligners::revise::tests::new_classes_are_recognised_through_their_texts") {
+    if !alone() {
         return;
     }
     let toy = Toy::new();
@@ -43,12 +42,18 @@ fn new_classes_are_recognised_through_their_texts() {
         },
     ];
     for config in variants {
-        let mut aligner = toy::built(&config);
-        let summary = toy::fit(aligner.as_mut(), &toy, None, u64::MAX, None).unwrap();
-        assert_eq!(summary.validation_measure, "top1");
-        let right = toy.accuracy(aligner.as_ref());
-        assert!(right > 0.4, "{config:?}: {right}"); // chance is 0.2
-        toy::scores_as_promised(&config, aligner.as_ref(), &toy);
+        // Some starts confuse one of the five new classes with another: what is judged is the mean of several.
+        let mut shares = Vec::new();
+        for start in 1..=5 {
+            szar_core::Seed(start).apply();
+            let mut aligner = toy::built(&config);
+            let summary = toy::fit(aligner.as_mut(), &toy, None, u64::MAX, None).unwrap();
+            assert_eq!(summary.validation_measure, "top1");
+            shares.push(toy.accuracy(aligner.as_ref()));
+            toy::scores_as_promised(&config, aligner.as_ref(), &toy);
+        }
+        let mean = shares.iter().sum::<f64>() / 5.0;
+        assert!(mean > 0.5, "{config:?}: {shares:?}"); // chance is 0.2
     }
 }
 

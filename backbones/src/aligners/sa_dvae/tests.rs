@@ -5,6 +5,7 @@ use super::super::vae::harness::{World, learns, names, refuses, resumes, scores_
 use super::config::*;
 use super::fit::Factors;
 use super::*;
+use crate::nn::classifier::tests::alone;
 
 #[test]
 fn goldens() {
@@ -34,6 +35,9 @@ fn small() -> SaDvaeConfig {
 
 #[test]
 fn unseen_classes_are_recognised_through_their_texts() {
+    if !alone() {
+        return;
+    }
     let config = SaDvaeConfig {
         steps: Some(150),
         cycles: 4,
@@ -53,6 +57,9 @@ fn unseen_classes_are_recognised_through_their_texts() {
 
 #[test]
 fn every_way_of_scoring_and_training_is_sound() {
+    if !alone() {
+        return;
+    }
     let passes = SaDvaeConfig {
         preset: Preset::SynseNtu60,
         steps: None,
@@ -127,6 +134,9 @@ fn the_second_factor_waits_for_the_third_cycle() {
 
 #[test]
 fn the_discriminator_learns_what_belongs_together() {
+    if !alone() {
+        return;
+    }
     tch::manual_seed(2);
     let family = SaDvae::new(&small(), 8, 6, Device::Cpu);
     super::super::training::set_trainable(&family.parameters(), true);

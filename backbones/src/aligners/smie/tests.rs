@@ -2,13 +2,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use szar_core::host::to_f64;
-use szar_core::testing::layout;
+use szar_core::testing::{layout, uniform};
 use szar_core::{Problems, SeenMotion, SkeletonBatch};
 use tch::Kind;
 
 use super::objective::{Constants, layer_norm, losses};
 use super::*;
 use crate::aligners::pooled::toy::{self, Toy};
+use crate::nn::classifier::tests::alone;
 
 #[test]
 fn goldens() {
@@ -95,6 +96,9 @@ fn redraw(aligner: &dyn szar_core::Aligner) {
 
 #[test]
 fn new_classes_are_recognised_through_their_texts() {
+    if !alone() {
+        return;
+    }
     let toy = Toy::new();
     let motion = Motion::new(&toy, Some(10));
     for motion in [None, Some(&motion as &dyn SeenMotion)] {
@@ -200,20 +204,6 @@ fn options_out_of_bounds_are_all_named() {
     let mut problems = Problems::new();
     config.validate(&mut problems);
     assert_eq!(problems.len(), 6, "{problems}");
-}
-
-/// The generator of the recorded vectors below: SplitMix64 from the FNV-1a hash of a name.
-fn uniform(name: &str, size: &[i64]) -> Tensor {
-    let hash = |h: u64, byte: u8| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    let start = name.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
-    let value = |i: u64| {
-        let z = start.wrapping_add((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 * 2f64.powi(-53)
-    };
-    let values: Vec<f64> = (0..size.iter().product::<i64>() as u64).map(value).collect();
-    Tensor::from_slice(&values).view(size)
 }
 
 fn input(name: &str, size: &[i64]) -> Tensor {

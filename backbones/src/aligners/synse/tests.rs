@@ -2,6 +2,7 @@ use szar_core::Granularity;
 
 use super::super::vae::harness::{World, learns, names, refuses, resumes, scores_as_it_should, takes_over};
 use super::config::*;
+use crate::nn::classifier::tests::alone;
 
 #[test]
 fn goldens() {
@@ -30,6 +31,9 @@ fn small() -> SynseConfig {
 
 #[test]
 fn unseen_classes_are_recognised_through_their_texts() {
+    if !alone() {
+        return;
+    }
     let config = SynseConfig {
         steps: Some(150),
         cycles: 4,
@@ -49,6 +53,9 @@ fn unseen_classes_are_recognised_through_their_texts() {
 
 #[test]
 fn every_way_of_scoring_and_training_is_sound() {
+    if !alone() {
+        return;
+    }
     let noisy = SynseConfig {
         noise: Noise::PerDimension,
         decoder: Activation::Linear,

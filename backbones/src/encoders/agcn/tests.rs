@@ -98,8 +98,12 @@ fn states_survive() {
 }
 
 #[test]
-fn training_learns_what_can_be_separated() {
+fn agcn_learns_what_can_be_separated() {
     checks::it_learns(|| agcn(1));
+}
+
+#[test]
+fn aagcn_learns_what_can_be_separated() {
     checks::it_learns(|| aagcn(1));
 }
 

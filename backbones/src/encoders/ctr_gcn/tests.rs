@@ -13,7 +13,10 @@ fn goldens() {
 fn config() -> CtrGcnConfig {
     CtrGcnConfig {
         base_channels: 8,
-        train: checks::training(),
+        train: TrainConfig {
+            epochs: 10,
+            ..checks::training()
+        },
         ..CtrGcnConfig::default()
     }
 }

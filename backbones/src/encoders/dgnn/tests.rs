@@ -5,7 +5,6 @@ use std::sync::Arc;
 use szar_core::component::InputSpec;
 use szar_core::host::to_f64;
 use szar_core::{EncoderConfig, Precision, Problems, SkeletonEncoder, testing};
-use tch::kind::FLOAT_CPU;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::golden::{named, rows};
@@ -58,7 +57,7 @@ fn the_published_width_gives_the_open_implementations_logits_and_parameters() {
     let net = ntu(&config);
     assert_eq!(checks::parameters(&net.state()), 4_089_320);
     checks::fill(net.state());
-    let draw = |name: &str| (checks::numbers(name, &[2, 3, 16, 25, 2]) * 2.0 - 1.0).to_kind(Kind::Float);
+    let draw = |name: &str| (testing::uniform(name, &[2, 3, 16, 25, 2]) * 2.0 - 1.0).to_kind(Kind::Float);
     let x = rows(&draw("input_v"), &draw("input_e"));
     let mut norms = Vec::new();
     let mut tap = |x: &Tensor| norms.push(x.to_kind(Kind::Double).norm().double_value(&[]));
@@ -84,7 +83,7 @@ fn the_published_width_gives_the_open_implementations_logits_and_parameters() {
 
 #[test]
 fn bones_stand_where_the_graph_has_their_edges() {
-    let joints = Tensor::randn([1, 1, 25, 3], FLOAT_CPU);
+    let joints = testing::normal("joints", &[1, 1, 25, 3]);
     let bones = |bone_order| {
         let config = DgnnConfig {
             bone_order,
@@ -236,14 +235,14 @@ fn training_and_evaluation_agree_when_statistics_are_the_batchs() {
         for (name, tensor) in &state {
             let mut tensor = tensor.shallow_clone();
             if name.ends_with("_M") {
-                let graph = Tensor::rand([4, 4], FLOAT_CPU);
+                let graph = testing::uniform(name, &[4, 4]).to_kind(Kind::Float);
                 tensor.copy_(&(&graph + graph.tr()));
             } else if name.contains(".H_e.") {
                 tensor.copy_(&state[&name.replace(".H_e.", ".H_v.")]);
             }
         }
     });
-    let x = Tensor::randn([128, 8, 4, 3], FLOAT_CPU);
+    let x = testing::normal("x", &[128, 8, 4, 3]);
     let (x, slots) = (Tensor::cat(&[&x, &x], 2), vec![0; 128]);
     let network = net.network();
     let mut trained = Tensor::new();

@@ -221,6 +221,9 @@ impl Progress for Stages {
 
 #[test]
 fn members_learn_one_after_the_other() {
+    if !alone() {
+        return;
+    }
     let mut config = two();
     let member = |which| StGcnConfig {
         train: TrainConfig {
@@ -256,7 +259,7 @@ fn members_learn_one_after_the_other() {
 
 #[test]
 fn a_stopped_training_resumes_to_the_same_bits() {
-    if !alone("encoders::ensemble::tests::a_stopped_training_resumes_to_the_same_bits") {
+    if !alone() {
         return;
     }
     let (train, validation) = (Toy::new(40, 1, 7), Toy::new(10, 1, 8));

@@ -5,32 +5,12 @@ use std::sync::Arc;
 
 use szar_core::component::InputSpec;
 use szar_core::host::to_f64;
-use szar_core::{SkeletonBatch, SkeletonEncoder};
+use szar_core::{SkeletonBatch, SkeletonEncoder, testing};
 use tch::{Device, Kind, Tensor};
 
 use super::golden::layout;
 use super::{StGcn, StGcnConfig, Variant};
-use crate::encoders::gcn::checks::numbers;
-
-fn fill(net: &StGcn) {
-    for (name, mut tensor) in net.state() {
-        let size = tensor.size();
-        if name == "A" || tensor.kind() != Kind::Float {
-            continue;
-        }
-        let v = numbers(&name, &size);
-        let fan_in = (tensor.numel() as i64 / size[0]) as f64;
-        let value = match name.rsplit('.').next().unwrap_or("") {
-            "running_var" => v * 0.5 + 0.75,
-            "running_mean" => (v - 0.5) * 0.2,
-            _ if name.starts_with("edge_importance") => (v * 2.0 - 1.0) * 0.1 + 1.0,
-            _ if size.len() >= 2 => (v * 2.0 - 1.0) * (3.0 / fan_in).sqrt(),
-            "weight" => v * 0.25 + 0.25,
-            _ => (v - 0.5) * 0.2,
-        };
-        tch::no_grad(|| tensor.copy_(&value));
-    }
-}
+use crate::encoders::gcn::checks::fill;
 
 struct Expected {
     first: [f64; 4],
@@ -59,9 +39,9 @@ fn check(variant: Variant, pooled: bool, expected: &Expected) {
         ..StGcnConfig::default()
     };
     let net = StGcn::new(&config, &input, Device::Cpu).unwrap();
-    fill(&net);
+    fill(net.state());
     let batch = SkeletonBatch {
-        joints: (numbers("input", &[2, 3, 16, 25, 2]) * 2.0 - 1.0).to_kind(Kind::Float),
+        joints: (testing::uniform("input", &[2, 3, 16, 25, 2]) * 2.0 - 1.0).to_kind(Kind::Float),
         frames: Tensor::from_slice(&[16i64, 16]),
         present: vec![true; 4],
         layout,

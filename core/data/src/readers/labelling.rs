@@ -338,6 +338,33 @@ pub(crate) fn check_metres(metres: f64, problems: &mut Problems) {
     });
 }
 
+/// Refuses a unit of length that is none, and key points in pixels without one.
+pub(crate) fn check_metres_of_key_points(metres: Option<f64>, in_pixels: bool, problems: &mut Problems) {
+    match metres {
+        Some(metres) => check_metres(metres, problems),
+        None => problems.check(!in_pixels, "metres_per_unit", || {
+            "must be given for key points in pixels: 1.7 over the height of a person in pixels, say".into()
+        }),
+    }
+}
+
+/// Most persons that are read of a sequence.
+const MAX_PERSONS: usize = 8;
+
+/// Refuses a number of persons that is not read.
+pub(crate) fn check_persons(persons: usize, problems: &mut Problems) {
+    problems.check((1..=MAX_PERSONS).contains(&persons), "persons", || {
+        format!("must be between 1 and {MAX_PERSONS}, got {persons}")
+    });
+}
+
+/// Refuses a least confidence that is none.
+pub(crate) fn check_confidence(least: f64, problems: &mut Problems) {
+    problems.check((0.0..=1.0).contains(&least), "min_confidence", || {
+        format!("must be between 0 and 1, got {least}")
+    });
+}
+
 #[cfg(test)]
 #[path = "labelling_tests.rs"]
 mod tests;

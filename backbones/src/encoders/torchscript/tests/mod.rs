@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use szar_core::component::InputSpec;
-use szar_core::testing::layout;
+use szar_core::testing::{layout, normal};
 use szar_core::{EncoderConfig, Result, SkeletonBatch, SkeletonEncoder};
 use tch::{CModule, Device, Kind, Tensor};
 
@@ -32,7 +32,7 @@ fn input(persons: i64) -> InputSpec {
 /// A batch of random joints; whoever is not there is zeros.
 fn batch(persons: i64, present: &[bool]) -> SkeletonBatch {
     let samples = present.len() as i64 / persons;
-    let joints = Tensor::randn([samples, 3, FRAMES, JOINTS, persons], CPU);
+    let joints = normal("joints", &[samples, 3, FRAMES, JOINTS, persons]);
     let there = Tensor::from_slice(present).view([samples, 1, 1, 1, persons]);
     SkeletonBatch {
         joints: joints * there.to_kind(Kind::Float),

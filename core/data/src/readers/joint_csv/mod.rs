@@ -30,9 +30,6 @@ use super::{files, layout_choice};
 use crate::layouts;
 use crate::splits::{self, SplitConfig};
 
-/// Most persons of a sample.
-const MAX_PERSONS: usize = 8;
-
 /// How a table is laid out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -163,9 +160,7 @@ impl DatasetConfig for JointCsvConfig {
         problems.scoped("protocol", |p| self.protocol.validate(p));
         labelling::check_metres(self.metres_per_unit, problems);
         labelling::check_fps(self.fps, problems);
-        problems.check((1..=MAX_PERSONS).contains(&self.persons), "persons", || {
-            format!("must be between 1 and {MAX_PERSONS}, got {}", self.persons)
-        });
+        labelling::check_persons(self.persons, problems);
         problems.check(
             self.delimiter.is_ascii() && self.delimiter != '"',
             "delimiter",

@@ -36,8 +36,6 @@ use super::{files, text};
 use crate::layouts;
 use crate::splits::{self, SplitConfig};
 
-/// Most persons of a sample.
-const MAX_PERSONS: usize = 8;
 /// A sequence up to this many joints is laid out however few of them are found.
 const SMALL: usize = 1 << 20;
 
@@ -129,20 +127,13 @@ impl DatasetConfig for PoseJsonConfig {
         self.class_from.validate(problems);
         problems.scoped("protocol", |p| self.protocol.validate(p));
         labelling::check_fps(self.fps, problems);
-        match self.metres_per_unit {
-            Some(metres) => labelling::check_metres(metres, problems),
-            None => problems.check(self.source != PoseSource::Openpose, "metres_per_unit", || {
-                "must be given for key points in pixels: 1.7 over the height of a person in pixels, say"
-                    .into()
-            }),
-        }
-        problems.check((1..=MAX_PERSONS).contains(&self.persons), "persons", || {
-            format!("must be between 1 and {MAX_PERSONS}, got {}", self.persons)
-        });
-        let least = self.min_confidence;
-        problems.check((0.0..=1.0).contains(&least), "min_confidence", || {
-            format!("must be between 0 and 1, got {least}")
-        });
+        labelling::check_metres_of_key_points(
+            self.metres_per_unit,
+            self.source == PoseSource::Openpose,
+            problems,
+        );
+        labelling::check_persons(self.persons, problems);
+        labelling::check_confidence(self.min_confidence, problems);
     }
 
     fn layout(&self) -> Option<(Arc<SkeletonLayout>, i64)> {

@@ -40,9 +40,6 @@ use super::recorded::SplitSource;
 use crate::layouts;
 use crate::splits::{self, SplitConfig};
 
-/// Most persons of a sample.
-const MAX_PERSONS: usize = 8;
-
 /// What the key points are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum KeyPoints {
@@ -112,20 +109,13 @@ impl DatasetConfig for PysklConfig {
         problems.check(!self.protocol.is_empty(), "protocol", || {
             "must name a protocol such as `xsub`".into()
         });
-        match self.metres_per_unit {
-            Some(metres) => labelling::check_metres(metres, problems),
-            None => problems.check(self.keypoints == KeyPoints::Space, "metres_per_unit", || {
-                "must be given for key points in pixels: 1.7 over the height of a person in pixels, say"
-                    .into()
-            }),
-        }
-        problems.check((1..=MAX_PERSONS).contains(&self.persons), "persons", || {
-            format!("must be between 1 and {MAX_PERSONS}, got {}", self.persons)
-        });
-        let least = self.min_confidence;
-        problems.check((0.0..=1.0).contains(&least), "min_confidence", || {
-            format!("must be between 0 and 1, got {least}")
-        });
+        labelling::check_metres_of_key_points(
+            self.metres_per_unit,
+            self.keypoints == KeyPoints::Image,
+            problems,
+        );
+        labelling::check_persons(self.persons, problems);
+        labelling::check_confidence(self.min_confidence, problems);
         labelling::check_fps(self.fps, problems);
     }
 
