@@ -70,7 +70,9 @@ pub struct DynaPurlsConfig {
     /// Keep the gradient a sample had when it was remembered, instead of a new one under the current anchors.
     /// Preset official: true; others: false.
     pub stale: Option<bool>,
-    /// Batch statistics and dropout while adapting and predicting. Preset official: true; others: false.
+    /// Batch statistics and dropout while adapting and predicting. `purls` has them with `partition: adaptive`, where a class
+    /// asks: the true one under its `query: oracle_label`, as published, else the one that wins without them. Preset official:
+    /// true; others: false.
     pub train_mode: Option<bool>,
     /// Names of the texts that are refined. Default: all that the aligner uses.
     pub granularities: Option<Vec<Granularity>>,

@@ -93,6 +93,7 @@ impl DynaPurls {
 }
 
 impl State {
+    /// Where no true class is known to ask, as published, it is in training mode the one that wins in evaluation mode.
     fn score_published(
         &self,
         rows: &Tensor,
@@ -101,8 +102,16 @@ impl State {
         model: &dyn Aligner,
     ) -> Result<Tensor> {
         let anchors = self.plan.anchors_with(&self.moving.text.get(stream as i64))?;
-        let training = self.training;
-        no_grad(|| Ok(model.score_asked(rows, &anchors, oracle, training)?.logits))
+        no_grad(|| {
+            if oracle.is_some() || !self.training {
+                return Ok(model.score_asked(rows, &anchors, oracle, self.training)?.logits);
+            }
+            let winners = model
+                .score_asked(rows, &anchors, None, false)?
+                .logits
+                .argmax(-1, false);
+            Ok(model.score_asked(rows, &anchors, Some(&winners), true)?.logits)
+        })
     }
 
     /// Remembers confident samples with the gradient of their loss under the anchors as they are now.

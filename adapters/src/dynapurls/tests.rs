@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 use szar_core::testing::{DotModel, anchors, classes, play, task};
 use szar_core::{
-    AdapterConfig, Aligner, Capabilities, FeatureMap, FitContext, FitSummary, NamedTensors, Observation,
-    Problems, Result, SampleRef, Scores, SeenFeatures, SemanticAnchors, Task, TestTimeAdapter,
+    AdapterConfig, Aligner, Capabilities, Error, FeatureMap, FitContext, FitSummary, NamedTensors,
+    Observation, Problems, Result, SampleRef, Scores, SeenFeatures, SemanticAnchors, Task, TestTimeAdapter,
 };
 use tch::{Kind, Tensor, kind::FLOAT_CPU};
 
@@ -50,6 +50,23 @@ impl Aligner for Opaque {
 
     fn score_condensed(&self, rows: &Tensor, anchors: &SemanticAnchors) -> Result<Scores> {
         self.0.score_condensed(rows, anchors)
+    }
+
+    /// In training mode it does not know what to do without askers, as `purls`.
+    fn score_asked(
+        &self,
+        rows: &Tensor,
+        anchors: &SemanticAnchors,
+        askers: Option<&Tensor>,
+        training: bool,
+    ) -> Result<Scores> {
+        match (askers, training) {
+            (None, true) => Err(Error::Input("nobody asks".into())),
+            (Some(askers), _) if askers.size() != [rows.size()[0]] => {
+                Err(Error::Input("not one each".into()))
+            }
+            _ => self.score_condensed(rows, anchors),
+        }
     }
 
     fn state(&self) -> NamedTensors {
@@ -318,6 +335,25 @@ fn the_learning_rate_alternates_as_the_released_code_has_it() {
     for (got, want) in rates.iter().zip([0.01, 0.001, 0.01, 0.001]) {
         assert!((got - want).abs() < 1e-12, "{rates:?}");
     }
+}
+
+#[test]
+fn without_true_classes_the_winners_ask_in_training_mode() {
+    let official = |train_mode| {
+        let options = DynaPurlsConfig {
+            preset: Preset::Official,
+            train_mode: Some(train_mode),
+            ..DynaPurlsConfig::default()
+        };
+        let task = setting(3, 30, 1);
+        let mut adapter = begun(&options, &task);
+        play(&mut adapter, &Opaque(MODEL), &task.anchors, &stream(30, 5), 10).unwrap()
+    };
+    let anchors = setting(3, 30, 1).anchors;
+    let still = MODEL.score(&stream(30, 5), &anchors).unwrap().logits;
+    let trained = official(true);
+    // This model's training mode is its evaluation mode.
+    assert!(close(&trained, &official(false)) && !close(&trained, &still));
 }
 
 #[test]
