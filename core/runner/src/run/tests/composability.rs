@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use szar_core::config::Stream;
@@ -45,6 +46,7 @@ fn short(name: &str, folder: &Path) -> Value {
         "star" => json!({"epochs": 1, "prompts": 4}),
         "cada-vae" | "synse" | "sa-dvae" => json!({"cycles": 1, "steps": 4, "latent": 8}),
         "scople" => json!({"epochs": 1, "text_encoder": {"type": "clip", "model": folder.join("clip")}}),
+        "tpt" | "diff-tpt" | "promptalign" => json!({"views": {"count": 12}}),
         _ => json!({}),
     }
 }
@@ -204,6 +206,7 @@ struct Tried {
 struct Bench<'a> {
     matrix: &'a Matrix,
     at: [usize; 2],
+    folder: &'a Path,
     session: Session<'a>,
     prepared: Prepared,
 }
@@ -272,7 +275,7 @@ impl Bench<'_> {
                 "{} + {} + {}",
                 self.matrix.encoders[self.at[0]].label, self.matrix.aligners[self.at[1]].label, adapter.label
             );
-            let adapters: Vec<Box<dyn AdapterConfig>> = vec![config(&adapter.block)];
+            let adapters: Vec<Box<dyn AdapterConfig>> = vec![config(&block(adapter, self.folder))];
             if self.against(a) {
                 assert!(
                     self.step_alone(adapters[0].as_ref()).is_err(),
@@ -364,10 +367,10 @@ impl Bench<'_> {
 fn refused_pair(folder: &Path, encoder: &Value, aligner: &Value) -> Result<()> {
     let eszsl = json!({"type": "eszsl", "gammas": [1.0], "lambdas": [1.0]});
     let resolved = resolved(folder, encoder, &eszsl);
-    let out = folder.join("pair");
-    let dir = RunDir::open(&out, &resolved, true)?;
+    let out = tempfile::tempdir_in(folder).unwrap();
+    let dir = RunDir::open(out.path(), &resolved, true)?;
     let never = Cancel::default();
-    let options = options(&out, &Silent, &never);
+    let options = options(out.path(), &Silent, &never);
     let mut session = session(&resolved, &options, &dir);
     let prepared = session.prepare(String::new())?;
     let config: Box<dyn szar_core::AlignerConfig> = config(aligner);
@@ -397,48 +400,75 @@ fn session<'a>(resolved: &'a Resolved, options: &'a RunOptions<'a>, dir: &'a Run
     }
 }
 
+/// One encoder with one aligner, and what is tried with them.
+fn pair(matrix: &Matrix, [e, l]: [usize; 2], encoder: &Value, folder: &Path) -> Tried {
+    let aligner = block(&matrix.aligners[l], folder);
+    let what = format!("{} + {}", matrix.encoders[e].label, matrix.aligners[l].label);
+    if !matrix.against((Of::Encoder, e), (Of::Aligner, l)).is_empty() {
+        assert!(
+            refused_pair(folder, encoder, &aligner).is_err(),
+            "{what} works, and is refused"
+        );
+        let adapters = (0..matrix.adapters.len()).filter(|a| chosen(matrix, [e, l, *a]));
+        return Tried {
+            ran: 0,
+            refused: adapters.count() * matrix.gates.len(),
+        };
+    }
+    let resolved = resolved(folder, encoder, &aligner);
+    let out = folder.join(format!("{e}-{l}"));
+    let dir = RunDir::open(&out, &resolved, true).unwrap();
+    let never = Cancel::default();
+    let options = options(&out, &Silent, &never);
+    let mut session = session(&resolved, &options, &dir);
+    let prepared = session
+        .prepare(String::new())
+        .unwrap_or_else(|e| panic!("{what}: {e}"));
+    Bench {
+        matrix,
+        at: [e, l],
+        folder,
+        session,
+        prepared,
+    }
+    .all()
+}
+
 #[test]
 fn every_combination_runs_or_is_rightly_refused() {
-    tch::set_num_threads(1);
     let matrix = Matrix::of_registered("ntu25", FRAMES).unwrap();
     assert!(Stream::default().batch >= 16);
     let folder = tempfile::tempdir().unwrap();
     clip(&folder.path().join("clip"));
-    let never = Cancel::default();
-    let mut total = Tried::default();
-    for (e, choice) in matrix.encoders.iter().enumerate() {
-        let encoder = encoder(choice, folder.path());
-        for (l, aligner) in matrix.aligners.iter().enumerate() {
-            let aligner = block(aligner, folder.path());
-            let what = format!("{} + {}", choice.label, matrix.aligners[l].label);
-            if !matrix.against((Of::Encoder, e), (Of::Aligner, l)).is_empty() {
-                assert!(
-                    refused_pair(folder.path(), &encoder, &aligner).is_err(),
-                    "{what} works, and is refused"
-                );
-                let adapters = (0..matrix.adapters.len()).filter(|a| chosen(&matrix, [e, l, *a]));
-                total.refused += adapters.count() * matrix.gates.len();
-                continue;
+    // An encoder at a time to each of the threads.
+    let next = AtomicUsize::new(0);
+    let work = || {
+        tch::set_num_threads(1);
+        let mut total = Tried::default();
+        loop {
+            let e = next.fetch_add(1, Ordering::Relaxed);
+            let Some(choice) = matrix.encoders.get(e) else {
+                return total;
+            };
+            let encoder = encoder(choice, folder.path());
+            for l in 0..matrix.aligners.len() {
+                let tried = pair(&matrix, [e, l], &encoder, folder.path());
+                total.ran += tried.ran;
+                total.refused += tried.refused;
             }
-            let resolved = resolved(folder.path(), &encoder, &aligner);
-            let out = folder.path().join(format!("{e}-{l}"));
-            let dir = RunDir::open(&out, &resolved, true).unwrap();
-            let options = options(&out, &Silent, &never);
-            let mut session = session(&resolved, &options, &dir);
-            let prepared = session
-                .prepare(String::new())
-                .unwrap_or_else(|e| panic!("{what}: {e}"));
-            let tried = Bench {
-                matrix: &matrix,
-                at: [e, l],
-                session,
-                prepared,
-            }
-            .all();
-            total.ran += tried.ran;
-            total.refused += tried.refused;
         }
-    }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let total = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads.min(4)).map(|_| scope.spawn(work)).collect();
+        all.into_iter().fold(Tried::default(), |sum, thread| {
+            let tried = thread.join().unwrap_or_else(|e| std::panic::resume_unwind(e));
+            Tried {
+                ran: sum.ran + tried.ran,
+                refused: sum.refused + tried.refused,
+            }
+        })
+    });
     let sizes = [
         &matrix.encoders,
         &matrix.aligners,
