@@ -14,7 +14,7 @@ fn config() -> CtrGcnConfig {
     CtrGcnConfig {
         base_channels: 8,
         train: TrainConfig {
-            epochs: 10,
+            epochs: 14,
             ..checks::training()
         },
         ..CtrGcnConfig::default()

@@ -27,7 +27,7 @@ fn small() -> DgnnConfig {
     DgnnConfig {
         base_channels: 4,
         train: TrainConfig {
-            epochs: 5,
+            epochs: 10,
             ..checks::training()
         },
         ..DgnnConfig::default()

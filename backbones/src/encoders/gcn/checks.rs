@@ -40,7 +40,7 @@ pub(crate) fn ntu() -> InputSpec {
 /// A short training.
 pub(crate) fn training() -> TrainConfig {
     TrainConfig {
-        epochs: 4,
+        epochs: 8,
         batch: 16,
         lr: 0.01,
         ..TrainConfig::default()
@@ -211,6 +211,7 @@ pub(crate) fn it_learns<N: Network>(make: impl Fn() -> GraphEncoder<N>) {
         .fit(&train, &validation, &mut testing::fit_context(&cancel))
         .unwrap();
     let best = summary.validation[summary.best_epoch as usize - 1];
+    eprintln!("best of {:?}", summary.validation);
     assert!(best > 90.0, "{summary:?}");
     let data = validation.batch(&(0..40).collect::<Vec<_>>()).unwrap();
     let logits = |kind| no_grad(|| net.train_logits(&data, kind)).unwrap();

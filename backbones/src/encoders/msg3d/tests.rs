@@ -14,7 +14,7 @@ fn small() -> MsG3dConfig {
         gcn_scales: 3,
         g3d_scales: 2,
         train: TrainConfig {
-            epochs: 4,
+            epochs: 8,
             ..checks::training()
         },
         ..MsG3dConfig::default()

@@ -262,7 +262,7 @@ fn training_learns_what_can_be_separated_in_either_precision() {
         return;
     }
     let mut config = small();
-    (config.size, config.train.epochs) = (9, 6);
+    (config.size, config.train.epochs) = (9, 14);
     for precision in [Precision::F32, Precision::Bf16] {
         let mut net = fresh(&config, 1, 1);
         let cancel = Cancel::default();
@@ -271,6 +271,7 @@ fn training_learns_what_can_be_separated_in_either_precision() {
         let (train, validation) = (Toy::new(128, 1, 7), Toy::new(32, 1, 8));
         let summary = net.fit(&train, &validation, &mut context).unwrap();
         let best = summary.validation[summary.best_epoch as usize - 1];
+        eprintln!("best of {:?}", summary.validation);
         assert!(best > 90.0, "{precision:?} {summary:?}");
     }
 }

@@ -23,7 +23,7 @@ fn small() -> ShiftGcnConfig {
     ShiftGcnConfig {
         base_channels: 5,
         train: TrainConfig {
-            epochs: 8,
+            epochs: 12,
             ..checks::training()
         },
         ..ShiftGcnConfig::default()

@@ -185,7 +185,7 @@ fn training_learns_what_can_be_separated_in_either_precision() {
         return;
     }
     let mut config = small();
-    config.train.epochs = 10;
+    config.train.epochs = 16;
     for precision in [Precision::F32, Precision::Bf16] {
         let mut net = fresh(&config, 1, 1);
         let cancel = Cancel::default();
@@ -194,6 +194,7 @@ fn training_learns_what_can_be_separated_in_either_precision() {
         let (train, validation) = (Toy::new(160, 1, 7), Toy::new(40, 1, 8));
         let summary = net.fit(&train, &validation, &mut context).unwrap();
         let best = summary.validation[summary.best_epoch as usize - 1];
+        eprintln!("best of {:?}", summary.validation);
         assert!(best > 90.0, "{precision:?} {summary:?}");
     }
 }
