@@ -430,7 +430,15 @@ fn new_words_are_encoded_by_the_runs_text_encoder() {
             .args(["--classes", classes, "--text-encoder"])
             .arg(same),
     );
-    assert_eq!(answers(&again[0]), answers(&swapped[0]));
+    // Up to the last bits: where memory lies decides the order of some sums.
+    let (again, swapped) = (answers(&again[0]), answers(&swapped[0]));
+    assert_eq!(again.len(), swapped.len());
+    for (again, swapped) in again.iter().zip(&swapped) {
+        assert!(
+            again.0 == swapped.0 && (again.1 - swapped.1).abs() < 1e-9,
+            "{again:?} {swapped:?}"
+        );
+    }
     let err = refused(
         predict(run, input)
             .args(["--classes", classes, "--text-encoder"])
